@@ -1,0 +1,1 @@
+"""The bank: exact banking logic, its knowledge and its policy."""

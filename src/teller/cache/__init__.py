@@ -1,0 +1,1 @@
+"""The semantic cache: one log, derived indexes, guards, consensus and a certified bound."""

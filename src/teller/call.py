@@ -1,0 +1,93 @@
+"""The state of a call: one transition table, and what the call remembers.
+
+Barge-in is an event into the table; whoever holds the call cancels the turn when the new state is LISTENING.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+
+from teller.errors import CallError
+from teller.turn import Scope
+
+
+class State(StrEnum):
+    """Where a call is."""
+
+    LISTENING = "listening"
+    THINKING = "thinking"
+    SPEAKING = "speaking"
+    ENDED = "ended"
+
+
+class CallEvent(StrEnum):
+    """What can happen to a call."""
+
+    ASKED = "asked"  # an utterance or a typed question came in
+    ANSWERED = "answered"  # the answer is decided, its sound begins
+    FINISHED = "finished"  # the sound has been sent
+    BARGED_IN = "barged_in"  # the caller speaks or types over the answer
+    HUNG_UP = "hung_up"
+
+
+TRANSITIONS: Mapping[State, Mapping[CallEvent, State]] = {
+    State.LISTENING: {CallEvent.ASKED: State.THINKING, CallEvent.HUNG_UP: State.ENDED},
+    State.THINKING: {
+        CallEvent.ANSWERED: State.SPEAKING,
+        CallEvent.FINISHED: State.LISTENING,  # an answer without sound
+        CallEvent.BARGED_IN: State.LISTENING,
+        CallEvent.HUNG_UP: State.ENDED,
+    },
+    State.SPEAKING: {
+        CallEvent.FINISHED: State.LISTENING,
+        CallEvent.BARGED_IN: State.LISTENING,
+        CallEvent.HUNG_UP: State.ENDED,
+    },
+    State.ENDED: {},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """What a call remembers between turns: redacted, small, gone when the call ends.
+
+    Attributes:
+        form: the tool that is collecting values ("loan_payment"), empty if none is.
+        filled: its values so far, canonical, by slot name.
+        topic: answer id of the last thing that was answered, for "and for that one?".
+        unanswered: turns in a row that could not be answered; two lead to the offer of a person.
+    """
+
+    form: str = ""
+    filled: Mapping[str, str] = field(default_factory=dict)
+    topic: str = ""
+    unanswered: int = 0
+
+
+@dataclass(slots=True)
+class Call:
+    """One conversation on one line; one turn at a time."""
+
+    id: str
+    scope: Scope
+    state: State = State.LISTENING
+    memory: Memory = field(default_factory=Memory)
+    turns: int = 0
+
+    def advance(self, event: CallEvent) -> State:
+        """Move along the table.
+
+        Raises:
+            CallError: if the table has no such move; the state stays as it was.
+        """
+        after = TRANSITIONS[self.state].get(event)
+        if after is None:
+            raise CallError(f"a call that is {self.state} cannot take '{event}'")
+        self.state = after
+        return after
+
+    def remember(self, **changes: object) -> None:
+        """Replace parts of the memory."""
+        self.memory = replace(self.memory, **changes)  # type: ignore[arg-type]

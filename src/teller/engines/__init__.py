@@ -1,0 +1,1 @@
+"""Engines: one third-party library per file, behind the ports."""

@@ -1,0 +1,245 @@
+"""The seams: what the core asks of the outside world.
+
+Each is a Protocol; engines and stores fit by shape and need not import this file. Every port has a scripted engine in
+`engines/scripted.py` and one contract test that runs on it and on every real engine. Ports are async, except where a
+call takes microseconds and a thread would cost more than the work (VectorIndex, CacheLog.head, Observer, Clock).
+
+Every engine raises EngineUnavailable when its package, weights or key is missing (on construction or on `warm`), and
+EngineError or EngineTimeout on use.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from teller.audio import Pcm
+from teller.turn import DataClass, Question, Speech, Transcript, TurnRecord
+
+Vectors = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message of a chat prompt; `role` is "system", "user" or "assistant"."""
+
+    role: str
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """An approved answer or a part of a document that knowledge found for a question.
+
+    Attributes:
+        text: what may be said, its rates and fees filled in.
+        stamps: what it depends on, as in `turn.Answer`.
+        score: 0 to 1, how surely it answers the question.
+    """
+
+    answer_id: str
+    title: str
+    text: str
+    version: str
+    data_class: DataClass
+    stamps: tuple[str, ...]
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """What a generator is given: the messages, and the passages they were made from (best first, never empty)."""
+
+    messages: tuple[Message, ...]
+    passages: tuple[Passage, ...]
+
+
+class Transcriber(Protocol):
+    """Speech to text."""
+
+    name: str
+
+    async def transcribe(self, speech: Speech) -> Transcript:
+        """Hear one utterance; sound without words gives an empty text, never an invented one.
+
+        Raises:
+            EngineError: if the engine fails.
+        """
+        ...
+
+
+class Detector(Protocol):
+    """Voice activity in a stream of sound; one instance for each stream."""
+
+    frame_samples: int
+
+    def probability(self, frame: NDArray[np.int16]) -> float:
+        """Probability, 0 to 1, that this frame, (frame_samples,) at 16 kHz, is speech; frames come in order."""
+        ...
+
+    def reset(self) -> None:
+        """Forget the stream so far."""
+        ...
+
+
+class Synthesizer(Protocol):
+    """Text to speech."""
+
+    name: str
+
+    def speak(self, text: str) -> AsyncIterator[Pcm]:
+        """Speak a text in pieces, in order, all at one rate; the first as soon as it is ready.
+
+        Raises:
+            InputError: if the text is empty.
+            EngineError: if the engine fails.
+        """
+        ...
+
+
+class Embedder(Protocol):
+    """Text to vectors."""
+
+    name: str  # identity of weights and precision: part of what is stored beside vectors
+    dim: int
+
+    async def embed(self, texts: Sequence[str]) -> Vectors:
+        """Embed (n,) texts to (n, dim) float32, each row of unit L2 norm; (0, dim) for none.
+
+        Raises:
+            EngineError: if the engine fails.
+        """
+        ...
+
+    async def embed_tokens(self, text: str) -> tuple[Vectors, Vectors]:
+        """Embed one text to its (dim,) unit vector and its (tokens, dim) unit token vectors, from one pass.
+
+        Special tokens are left out.
+        """
+        ...
+
+
+class VectorIndex(Protocol):
+    """Nearest neighbours by inner product. Not thread-safe: the caller keeps writers and searches apart."""
+
+    dim: int
+
+    def __len__(self) -> int: ...
+
+    def add(self, ids: NDArray[np.int64], vectors: Vectors) -> None:
+        """Add (n,) new ids with their (n, dim) unit vectors.
+
+        Raises:
+            InputError: if an id is there already, or the shapes differ.
+        """
+        ...
+
+    def remove(self, ids: NDArray[np.int64]) -> None:
+        """Remove ids; those that are not there are ignored."""
+        ...
+
+    def search(self, vector: Vectors, k: int) -> tuple[Vectors, NDArray[np.int64]]:
+        """The at most k nearest of a (dim,) vector: similarities (m,), best first, and their ids (m,)."""
+        ...
+
+    def save(self, path: Path) -> None:
+        """Write the index to a file, whole or not at all."""
+        ...
+
+    def load(self, path: Path) -> None:
+        """Replace the index by what `save` wrote.
+
+        Raises:
+            StoreCorrupt: if the file is not such an index.
+        """
+        ...
+
+
+class Generator(Protocol):
+    """Writes an answer from a prompt."""
+
+    name: str  # identity of the base model: part of the cache's partition
+
+    def generate(self, prompt: Prompt, *, adapter: str | None = None) -> AsyncIterator[str]:
+        """Stream the answer's text in pieces; adapter is a served LoRA name, None for the base model.
+
+        Raises:
+            EngineError, EngineTimeout: if the engine fails or stalls; what came before is not an answer.
+        """
+        ...
+
+
+class KnowledgeIndex(Protocol):
+    """Finds what the bank has approved on a question."""
+
+    version: str  # changes whenever any text, rate or way of asking changes
+
+    async def search(self, question: Question, *, limit: int = 5) -> tuple[Passage, ...]:
+        """Passages, best first; none if nothing covers the question."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One change in a log.
+
+    Attributes:
+        kind: what happened ("put", "verify", "evict", "purge", "calibrate", ...).
+        body: JSON of the change; vectors as base64 of float16.
+        seq: place in the log, from 1, given by the log; 0 before.
+        at: Unix time in seconds.
+    """
+
+    kind: str
+    body: str
+    at: float
+    seq: int = 0
+
+
+class CacheLog(Protocol):
+    """An append-only log shared by processes: the one truth of the semantic cache."""
+
+    def head(self) -> int:
+        """The newest sequence number, 0 for an empty log; microseconds, safe to ask before every lookup."""
+        ...
+
+    async def append(self, events: Sequence[Event]) -> int:
+        """Write events, all or none, in order; when this returns they survive kill -9. Gives the last one's number.
+
+        Raises:
+            StoreError: if they could not be written.
+        """
+        ...
+
+    async def read(self, after: int, limit: int = 10_000) -> list[Event]:
+        """Events with a number above `after`, in order, at most `limit`.
+
+        Raises:
+            StoreCorrupt: if the log cannot be read.
+        """
+        ...
+
+
+class Observer(Protocol):
+    """Is told facts; never raises, never blocks."""
+
+    def turn_finished(self, record: TurnRecord) -> None:
+        """A turn has ended."""
+        ...
+
+
+class Clock(Protocol):
+    """Time, so that tests can turn it."""
+
+    def now(self) -> float:
+        """Unix time in seconds."""
+        ...
+
+    def monotonic(self) -> float:
+        """Seconds that never go back, for durations."""
+        ...

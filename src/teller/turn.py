@@ -1,0 +1,287 @@
+"""The words of one turn, in the order in which they come to be.
+
+Speech -> Transcript -> Redaction(Question) -> Hit | Miss -> Answer -> TurnRecord. All are frozen; a wrong order does not
+type-check. Only `redaction.redact` makes a `Question`, so text that reaches the cache, the log, the model and the
+telemetry has been redacted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from teller.audio import Pcm
+
+
+@dataclass(frozen=True, slots=True)
+class Speech:
+    """One utterance, cut out of the call by endpointing."""
+
+    pcm: Pcm
+
+
+@dataclass(frozen=True, slots=True)
+class Transcript:
+    """What a transcriber heard, or what was typed.
+
+    Attributes:
+        text: not yet redacted; never logged, kept or sent anywhere.
+        confidence: 0 to 1; 1 for typed text.
+        alternatives: other readings, best first.
+    """
+
+    text: str = field(repr=False)
+    confidence: float = 1.0
+    alternatives: tuple[str, ...] = field(default=(), repr=False)
+
+
+class ValueKind(StrEnum):
+    """The kinds of value that make two questions different though their words are alike."""
+
+    MONEY = "money"
+    PERCENT = "percent"
+    DATE = "date"
+    TIME = "time"
+    DURATION = "duration"
+    COUNT = "count"
+    ID_TAIL = "id_tail"
+    PRODUCT = "product"
+    TIER = "tier"
+    PLACE = "place"
+    PERSON = "person"
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """A typed value in a text.
+
+    Attributes:
+        canonical: equal for equal values however they are written ("10000.00 GBP", "6.5", "P5Y", "2026-12-24").
+        start: first character of it in the text.
+        end: one past its last character.
+    """
+
+    kind: ValueKind
+    canonical: str
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A redacted question: the only text that the rest of Teller sees.
+
+    Attributes:
+        text: what was asked, personal data replaced by [card], [iban], [account], [email], ...
+        values: the typed values in `text`, in order of `start`.
+        redacted: kinds of personal data that were taken out, sorted, without duplicates.
+        confidence: of the transcript that it came from, 0 to 1.
+    """
+
+    text: str
+    values: tuple[Value, ...] = ()
+    redacted: tuple[str, ...] = ()
+    confidence: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Redaction:
+    """A question, and apart from it what was taken out: kept for one turn, never shown, logged or stored."""
+
+    question: Question
+    slots: Mapping[str, str] = field(repr=False)
+
+
+class DataClass(StrEnum):
+    """Who may be given an answer again."""
+
+    PUBLIC = "public"  # the same for everyone
+    PRODUCT = "product"  # the same for everyone, and depends on rates, fees or terms
+    CUSTOMER = "customer"  # one customer's own
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """On whose behalf a question is asked, as the channel verified it; never taken from what was said.
+
+    Attributes:
+        tenant: which bank or brand.
+        locale: language and country, as in "en-GB".
+        customer: verified customer key, None for an unidentified caller.
+    """
+
+    tenant: str
+    locale: str
+    customer: str | None = None
+
+
+class Source(StrEnum):
+    """Where an answer came from."""
+
+    TOOL = "tool"  # computed by banking logic
+    CACHE = "cache"  # an earlier answer, with evidence
+    MODEL = "model"  # generated, and found to agree with an approved answer
+    APPROVED = "approved"  # an approved text, word for word
+    REFUSED = "refused"  # nothing covers it, or policy forbids it
+    HANDOFF = "handoff"  # a person takes over
+
+
+@dataclass(frozen=True, slots=True)
+class Citation:
+    """What an answer rests on: an approved answer, a document, a rule."""
+
+    id: str
+    title: str
+    version: str
+
+
+class Tier(StrEnum):
+    """How a cache hit was found."""
+
+    EXACT = "exact"
+    SEMANTIC = "semantic"
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """Why a cache hit was allowed.
+
+    Attributes:
+        entry_id: of the entry that was served.
+        matched: the redacted question that it was first given for.
+        similarity: cosine of the two questions, -1 to 1; 1 on the exact tier.
+        votes: neighbours that carry the same answer, of `neighbours` looked at.
+        probability: calibrated probability that the answer is right, 0 to 1.
+        bound: certified upper limit on the share of wrong hits in this class, None if none was certified.
+        checks: what each guard found, by name.
+    """
+
+    tier: Tier
+    entry_id: int
+    matched: str
+    similarity: float = 1.0
+    votes: int = 1
+    neighbours: int = 1
+    probability: float = 1.0
+    bound: float | None = None
+    checks: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What is said to the caller.
+
+    Attributes:
+        text: a few spoken sentences.
+        answer_id: identity for consensus: the approved answer's id, the tool's name with its values, else a hash of the text.
+        stamps: what it depends on, as in "rate:personal_loan_apr@3"; a change of one makes it stale.
+        evidence: set if and only if `source` is CACHE.
+        reason: why it was refused or handed over; empty otherwise.
+    """
+
+    text: str
+    source: Source
+    answer_id: str
+    data_class: DataClass = DataClass.PUBLIC
+    citations: tuple[Citation, ...] = ()
+    stamps: tuple[str, ...] = ()
+    evidence: Evidence | None = None
+    reason: str = ""
+
+
+class MissReason(StrEnum):
+    """Why the cache gave nothing; also the metric's label."""
+
+    EMPTY = "empty"  # nothing stored in this partition
+    NOT_ELIGIBLE = "not_eligible"  # an action, a live value, personal data: never looked up
+    NO_IDENTITY = "no_identity"  # needs a verified customer
+    LOW_CONFIDENCE = "low_confidence"  # the transcript is too unsure
+    TOO_FAR = "too_far"  # no neighbour is near enough
+    VALUES_DIFFER = "values_differ"
+    POLARITY_DIFFERS = "polarity_differs"
+    ROLES_DIFFER = "roles_differ"
+    NO_CONSENSUS = "no_consensus"  # the neighbours carry different answers
+    UNCERTAIN = "uncertain"  # outside the certified region
+    CLASS_CLOSED = "class_closed"  # the evidence does not support semantic hits in this class
+    EXPIRED = "expired"
+    STALE = "stale"  # something that it depends on has changed
+    TEMPLATE = "template"  # its values come from the question: computed anew, never replayed
+    DISABLED = "disabled"
+    FAILED = "failed"  # the cache itself failed; the turn went on without it
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """An earlier answer that may be given again; `answer.source` is CACHE and `answer.evidence` says why."""
+
+    answer: Answer
+
+
+@dataclass(frozen=True, slots=True)
+class Miss:
+    """No answer from the cache, and why.
+
+    Attributes:
+        nearest: similarity of the nearest neighbour, None if none was looked at.
+    """
+
+    reason: MissReason
+    nearest: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TurnRecord:
+    """The facts of one turn, redacted, for the observer.
+
+    Attributes:
+        started_at: Unix time in seconds.
+        timings_ms: wall time by stage ("hear", "redact", "tools", "cache", "retrieve", "generate", "ground", "speak");
+            stages that did not run are absent.
+        miss_reason: why the cache gave nothing; None on a hit or if it was not asked.
+        similarity: of the neighbour that was served or was nearest; None if none was looked at.
+        grounded: whether what the generator said agreed with the approved answer; None if no generator ran.
+    """
+
+    turn_id: str
+    call_id: str
+    started_at: float
+    scope: Scope
+    question: Question
+    answer: Answer
+    timings_ms: Mapping[str, float]
+    miss_reason: MissReason | None = None
+    similarity: float | None = None
+    grounded: bool | None = None
+    adapter: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """Event: the question is known."""
+
+    question: Question
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """Event: the answer is decided, whole, and passed every check."""
+
+    answer: Answer
+
+
+@dataclass(frozen=True, slots=True)
+class Sound:
+    """Event: the next piece of the spoken answer."""
+
+    pcm: Pcm
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """Event: the turn is over; always the last."""
+
+    record: TurnRecord
+
+
+TurnEvent = Heard | Said | Sound | Done
