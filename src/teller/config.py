@@ -1,0 +1,326 @@
+"""Settings: one frozen tree, from a TOML file, then `TELLER_*` variables, then command-line flags; the last one wins.
+
+Only `wiring.py`, `server/` and `cli/` see it; everything below takes plain keyword arguments. Secrets come from the
+environment alone and are never printed. `load` also tells where each value came from, for `teller config`.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import platformdirs
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+
+from teller.errors import ConfigError
+
+PREFIX = "TELLER_"
+CONFIG_VARIABLE = "TELLER_CONFIG"
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
+_SECRETS = ("server_token", "mistral_api_key", "openai_api_key", "cache_key")
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class BankSettings(_Section):
+    """On whose behalf Teller speaks."""
+
+    tenant: str = Field(
+        default="larkfield",
+        pattern=r"^[a-z0-9][a-z0-9-]{0,62}$",
+        description="bank or brand; part of every cache partition",
+    )
+    locale: str = Field(
+        default="en-GB", pattern=r"^[a-z]{2}-[A-Z]{2}$", description="language and country of the answers"
+    )
+
+
+class KnowledgeSettings(_Section):
+    """Where approved answers come from."""
+
+    path: Path | None = Field(
+        default=None,
+        description="folder of Markdown, JSONL or TOML, or one such file; unset: the bank that ships with Teller",
+    )
+    min_score: float = Field(
+        default=0.5, ge=0, le=1, description="least certainty at which a question counts as covered"
+    )
+
+
+class CacheSettings(_Section):
+    """The semantic cache."""
+
+    mode: Literal["off", "exact", "semantic"] = Field(default="semantic", description="which tiers answer")
+    max_entries: int = Field(default=100_000, ge=1, le=10_000_000, description="entries kept before eviction")
+    ttl_public_s: int = Field(default=30 * 86_400, ge=1, description="life of a public answer, in seconds")
+    ttl_product_s: int = Field(
+        default=86_400, ge=1, description="life of an answer that depends on rates or terms, in seconds"
+    )
+    max_false_hits: float = Field(default=0.01, gt=0, le=0.5, description="largest share of hits that may be wrong")
+    shadow_share: float = Field(
+        default=0.02, ge=0, le=1, description="share of hits that are checked again off the path"
+    )
+
+
+class EngineSettings(_Section):
+    """Which engine fills each port, and where its weights are."""
+
+    transcriber: Literal["sphinx", "faster-whisper", "transformers", "none"] = Field(
+        default="sphinx", description="speech to text"
+    )
+    synthesizer: Literal["espeak", "kokoro", "none"] = Field(default="espeak", description="text to speech")
+    embedder: Literal["minilm", "sentence-transformers"] = Field(default="minilm", description="text to vectors")
+    generator: Literal["approved", "mistral", "openai"] = Field(
+        default="approved", description="what words the answer on a cache miss"
+    )
+    transcriber_model: str = Field(default="small", min_length=1, description="Whisper: model name or folder")
+    embedder_model: str = Field(
+        default="sentence-transformers/all-MiniLM-L6-v2",
+        min_length=1,
+        description="sentence-transformers: model name or folder",
+    )
+    generator_model: str = Field(
+        default="mistral-small-latest",
+        min_length=1,
+        description="model asked for at the Mistral or OpenAI-compatible server",
+    )
+    generator_url: str = Field(
+        default="http://127.0.0.1:8000/v1",
+        pattern=r"^https?://",
+        description="OpenAI-compatible server (vLLM, llama.cpp)",
+    )
+    voice: str = Field(default="en-gb", pattern=r"^[A-Za-z0-9_+-]{1,40}$", description="voice of the synthesizer")
+    words_per_minute: int = Field(default=165, ge=80, le=400, description="speed of espeak-ng")
+    generator_timeout_s: float = Field(
+        default=8.0, gt=0, le=120, description="longest wait for the generator; then the approved text is spoken"
+    )
+    allow_downloads: bool = Field(default=False, description="whether engines may fetch weights from a model hub")
+
+
+class ServerSettings(_Section):
+    """The HTTP and WebSocket server."""
+
+    host: str = Field(
+        default="127.0.0.1",
+        min_length=1,
+        description="address to listen on; anything but loopback demands TELLER_SERVER_TOKEN",
+    )
+    port: int = Field(default=8080, ge=0, le=65_535, description="port to listen on; 0 takes a free one")
+    allowed_origins: tuple[str, ...] = Field(default=(), description="web origins besides its own that may connect")
+    max_calls: int = Field(default=50, ge=1, le=10_000, description="calls at once")
+    max_call_s: int = Field(default=1_800, ge=1, description="longest call, in seconds")
+    idle_timeout_s: int = Field(default=300, ge=1, description="longest silence of a connection, in seconds")
+    requests_per_minute: int = Field(default=120, ge=1, description="requests per caller and minute")
+    max_message_bytes: int = Field(default=4_000_000, ge=1_000, le=100_000_000, description="largest message or upload")
+    max_audio_s: int = Field(default=60, ge=1, le=600, description="longest utterance, in seconds")
+
+    @field_validator("allowed_origins", mode="before")
+    @classmethod
+    def _split(cls, origins: object) -> object:
+        return tuple(filter(None, map(str.strip, origins.split(",")))) if isinstance(origins, str) else origins
+
+
+class Settings(_Section):
+    """The whole tree."""
+
+    home: Path = Field(
+        default_factory=lambda: Path(platformdirs.user_data_dir("teller", appauthor=False)),
+        description="folder of everything that Teller keeps",
+    )
+    bank: BankSettings = BankSettings()
+    knowledge: KnowledgeSettings = KnowledgeSettings()
+    cache: CacheSettings = CacheSettings()
+    engines: EngineSettings = EngineSettings()
+    server: ServerSettings = ServerSettings()
+    server_token: SecretStr | None = Field(
+        default=None, description="bearer token that callers must present; environment only"
+    )
+    mistral_api_key: SecretStr | None = Field(default=None, description="key of the Mistral API; environment only")
+    openai_api_key: SecretStr | None = Field(
+        default=None, description="key of the OpenAI-compatible server; environment only"
+    )
+    cache_key: SecretStr | None = Field(
+        default=None,
+        description="base64 of 32 bytes: turns on and encrypts customer-private cache entries; environment only",
+    )
+
+    @field_validator("home")
+    @classmethod
+    def _expand(cls, home: Path) -> Path:
+        return home.expanduser().absolute()
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """Settings, and for each dotted name where its value came from ("default", a file, a variable, a flag)."""
+
+    settings: Settings
+    origins: Mapping[str, str]
+
+    def rows(self) -> Iterator[tuple[str, str, str]]:
+        """(name, value, origin) of each setting; secrets show only whether they are set."""
+        for name, value in _flatten(self.settings.model_dump()):
+            shown = ("set" if value is not None else "not set") if name in _SECRETS else _shown(value)
+            yield name, shown, self.origins.get(name, "default")
+
+
+def load(
+    config: Path | None = None, flags: Mapping[str, str] | None = None, environ: Mapping[str, str] | None = None
+) -> Loaded:
+    """Read the settings.
+
+    Args:
+        config: TOML file; unset: the one named by TELLER_CONFIG, else `teller.toml` in the present folder if there is one.
+        flags: dotted name to text, as given on the command line.
+        environ: the environment; unset: the process's own.
+
+    Raises:
+        ConfigError: naming the key and where it stands: for a key that does not exist (with the nearest one that does),
+            for a value that does not fit, for a file that is missing or not TOML, for a secret in a file.
+    """
+    environ = os.environ if environ is None else environ
+    path = _config_file(config, environ)
+    layers: list[tuple[str, dict[str, Any]]] = []
+    if path is not None:
+        layers.append((str(path), _read_toml(path)))
+    layers.append(("environment", _read_environment(environ)))
+    layers.append(("command line", _nest(flags or {})))
+    merged: dict[str, Any] = {}
+    origins: dict[str, str] = {}
+    for origin, layer in layers:
+        for name, value in _flatten(layer):
+            _check_known(name, origin)
+            _place(merged, name, value)
+            origins[name] = f"{PREFIX}{name.upper().replace('.', '__')}" if origin == "environment" else origin
+    try:
+        settings = Settings(**merged)
+    except ValidationError as exc:
+        raise ConfigError(_explain(exc, origins)) from None
+    _check_together(settings)
+    return Loaded(settings, origins)
+
+
+def known_names() -> list[str]:
+    """Every setting's dotted name, in the order of the tree."""
+    return [name for name, _, _ in describe()]
+
+
+def describe() -> Iterator[tuple[str, str, str]]:
+    """(dotted name, default, description) of every setting, for the documentation."""
+    for name, field in Settings.model_fields.items():
+        section = field.annotation
+        if isinstance(section, type) and issubclass(section, _Section):
+            for inner, part in section.model_fields.items():
+                yield f"{name}.{inner}", _shown(part.default), part.description or ""
+        else:
+            default = "platform's data folder" if name == "home" else _shown(field.default)
+            yield name, default, field.description or ""
+
+
+def _config_file(config: Path | None, environ: Mapping[str, str]) -> Path | None:
+    if config is not None:
+        return config
+    if named := environ.get(CONFIG_VARIABLE):
+        return Path(named)
+    local = Path("teller.toml")
+    return local if local.is_file() else None
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        with path.open("rb") as file:
+            tree = tomllib.load(file)
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: there is no such settings file") from None
+    except (OSError, UnicodeDecodeError) as exc:
+        raise ConfigError(f"{path}: cannot be read ({type(exc).__name__})") from exc
+    except tomllib.TOMLDecodeError as exc:
+        raise ConfigError(f"{path}: not TOML: {exc}") from exc
+    for name in _SECRETS:
+        if name in tree:
+            raise ConfigError(f"{path}: '{name}' is a secret; set the variable {PREFIX}{name.upper()} instead")
+    return tree
+
+
+def _read_environment(environ: Mapping[str, str]) -> dict[str, Any]:
+    flat = {
+        variable.removeprefix(PREFIX).lower().replace("__", "."): variable
+        for variable in sorted(environ)
+        if variable.startswith(PREFIX) and variable != CONFIG_VARIABLE
+    }
+    for name, variable in flat.items():
+        if name not in known_names():
+            raise ConfigError(f"environment: there is no setting for {variable}{_nearest(name, variable=True)}")
+    return _nest({name: environ[variable] for name, variable in flat.items()})
+
+
+def _nest(flat: Mapping[str, str]) -> dict[str, Any]:
+    tree: dict[str, Any] = {}
+    for name, value in flat.items():
+        _check_known(name, "command line")
+        _place(tree, name, value)
+    return tree
+
+
+def _place(tree: dict[str, Any], name: str, value: Any) -> None:
+    *sections, last = name.split(".")
+    for section in sections:
+        tree = tree.setdefault(section, {})
+    tree[last] = value
+
+
+def _flatten(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in tree.items():
+        if isinstance(value, Mapping):
+            yield from _flatten(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def _check_known(name: str, origin: str) -> None:
+    if name not in known_names():
+        raise ConfigError(f"{origin}: there is no setting '{name}'{_nearest(name)}")
+
+
+def _nearest(name: str, *, variable: bool = False) -> str:
+    near = difflib.get_close_matches(name, known_names(), n=1, cutoff=0.5)
+    if not near:
+        tail = name.rsplit(".", 1)[-1]
+        near = [full for full in known_names() if full.rsplit(".", 1)[-1] == tail][:1]
+    if not near:
+        return "; `teller config` lists them all"
+    return f"; did you mean {PREFIX + near[0].upper().replace('.', '__') if variable else repr(near[0])}?"
+
+
+def _explain(error: ValidationError, origins: Mapping[str, str]) -> str:
+    problems = []
+    for problem in error.errors():
+        name = ".".join(str(part) for part in problem["loc"])
+        given = "" if name in _SECRETS else f", got {problem['input']!r}"
+        problems.append(f"{origins.get(name, 'settings')}: {name}: {problem['msg']}{given}")
+    return "\n".join(problems)
+
+
+def _check_together(settings: Settings) -> None:
+    if settings.server.host not in LOOPBACK and settings.server_token is None:
+        raise ConfigError(
+            f"server.host is {settings.server.host}: a server that others can reach needs a token. "
+            f"Set {PREFIX}SERVER_TOKEN to a long random text, or listen on 127.0.0.1"
+        )
+    if settings.server_token is not None and len(settings.server_token.get_secret_value()) < 16:
+        raise ConfigError(f"{PREFIX}SERVER_TOKEN is too short to be a secret: at least 16 characters are wanted")
+
+
+def _shown(value: Any) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, tuple | list):
+        return ", ".join(map(str, value)) or "-"
+    return str(value)
