@@ -40,6 +40,8 @@ class Passage:
         text: what may be said, its rates and fees filled in.
         stamps: what it depends on, as in `turn.Answer`.
         score: 0 to 1, how surely it answers the question.
+        handoff: a person takes over after it is said.
+        sensitive: never kept in the cache.
     """
 
     answer_id: str
@@ -49,6 +51,8 @@ class Passage:
     data_class: DataClass
     stamps: tuple[str, ...]
     score: float
+    handoff: bool = False
+    sensitive: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +151,14 @@ class VectorIndex(Protocol):
         """The at most k nearest of a (dim,) vector: similarities (m,), best first, and their ids (m,)."""
         ...
 
+    def vectors(self, ids: NDArray[np.int64]) -> Vectors:
+        """The (n, dim) unit vectors of (n,) ids, as precise as they are kept.
+
+        Raises:
+            InputError: if an id is not there.
+        """
+        ...
+
     def save(self, path: Path) -> None:
         """Write the index to a file, whole or not at all."""
         ...
@@ -190,34 +202,41 @@ class Event:
 
     Attributes:
         kind: what happened ("put", "verify", "evict", "purge", "calibrate", ...).
-        body: JSON of the change; vectors as base64 of float16.
-        seq: place in the log, from 1, given by the log; 0 before.
+        body: the change, as `cache.events` writes it; the log does not look inside.
+        seq: place in the log, from 1, given by the log and never given again; 0 before.
         at: Unix time in seconds.
     """
 
     kind: str
-    body: str
+    body: bytes
     at: float
     seq: int = 0
 
 
 class CacheLog(Protocol):
-    """An append-only log shared by processes: the one truth of the semantic cache."""
+    """An append-only log shared by processes: the one truth of the semantic cache (a SQLite table, a Redis stream)."""
 
     def head(self) -> int:
-        """The newest sequence number, 0 for an empty log; microseconds, safe to ask before every lookup."""
-        ...
-
-    async def append(self, events: Sequence[Event]) -> int:
-        """Write events, all or none, in order; when this returns they survive kill -9. Gives the last one's number.
+        """The newest sequence number ever given, 0 for a new log; microseconds, safe to ask before every lookup.
 
         Raises:
-            StoreError: if they could not be written.
+            StoreError: if the log cannot be asked.
+        """
+        ...
+
+    async def append(self, events: Sequence[Event], *, forget: Sequence[int] = ()) -> int:
+        """Write events in order and drop the old ones numbered in `forget`, all or none; gives the head after it.
+
+        When this returns, the events survive kill -9, and what was forgotten can no longer be read, here or on disk.
+        Numbers that are not there are ignored.
+
+        Raises:
+            StoreError: if they could not be written; then nothing has changed.
         """
         ...
 
     async def read(self, after: int, limit: int = 10_000) -> list[Event]:
-        """Events with a number above `after`, in order, at most `limit`.
+        """Events with a number above `after`, in order, at most `limit`; numbers of forgotten events are left out.
 
         Raises:
             StoreCorrupt: if the log cannot be read.

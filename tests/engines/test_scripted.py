@@ -84,7 +84,7 @@ async def test_knowledge_gives_what_is_filed_under_the_question_best_first():
 async def test_a_log_with_a_fault_keeps_nothing():
     log = ScriptedLog(fault=StoreError("disk full"))
     with pytest.raises(StoreError):
-        await log.append([Event("put", "{}", 0.0)])
+        await log.append([Event("put", b"{}", 0.0)])
     assert log.head() == 0
 
 

@@ -1,8 +1,8 @@
 """The seam between finding neighbours and deciding about them.
 
-`semantic.SemanticCache` finds: it keeps the partition, the log, the index and the clock, and never decides about meaning.
-A `Judge` decides: guards, consensus, calibration, the pair verifier. It sees one `Probe`, does no I/O, keeps no clock and
-gives the same verdict for the same probe.
+`semantic.SemanticCache` finds: it keeps the partition, the log, the index and the clock, and never decides about
+meaning. A `Judge` decides: guards, consensus, calibration, the pair verifier. It sees one `Probe`, does no I/O, keeps
+no clock and gives the same verdict for the same probe.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from teller.turn import DataClass, MissReason, Question, Value
 
 @dataclass(frozen=True, slots=True)
 class Neighbour:
-    """One stored entry near the question, already known to be live: in the partition, not expired, stale or quarantined.
+    """One stored entry near the question, known to be live: of the partition, not expired, stale or quarantined.
 
     Attributes:
         question: redacted text that the entry was first given for.
@@ -99,7 +99,7 @@ class Judge(Protocol):
     wants_tokens: bool  # whether the embedder is asked for token vectors
 
     def sketch(self, question: Question, vector: Vectors, tokens: Vectors | None) -> bytes:
-        """What to keep beside an entry to judge it later, at most 255 bytes (memory is counted per entry); may be empty."""
+        """What to keep beside an entry to judge it later, at most 255 bytes (kept in memory); may be empty."""
         ...
 
     def judge(self, probe: Probe) -> Verdict:
@@ -137,7 +137,7 @@ class ExactOnly:
 
 @dataclass(frozen=True, slots=True)
 class MinSimilarity:
-    """The nearest neighbour's answer if it is near enough and carries the same values: what most caches do, for comparison."""
+    """The nearest neighbour's answer if it is near enough and its values are the same: what most caches do."""
 
     min_similarity: float
     name: str = "min-similarity"

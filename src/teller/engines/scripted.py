@@ -7,6 +7,7 @@ needs: what was asked of them is kept, and a `Fault` makes them fail or stall at
 from __future__ import annotations
 
 import asyncio
+import bisect
 import io
 import re
 import zipfile
@@ -223,6 +224,14 @@ class ScriptedIndex:
         best = np.argsort(-similarities, kind="stable")[:k]
         return similarities[best], np.array(list(self._rows), dtype=np.int64)[best]
 
+    def vectors(self, ids: NDArray[np.int64]) -> Vectors:
+        """As `VectorIndex.vectors`."""
+        try:
+            rows = [self._rows[one] for one in ids.tolist()]
+        except KeyError as exc:
+            raise InputError(f"id {exc} is not in the index") from exc
+        return np.array(rows, dtype=np.float32).reshape(-1, self.dim)
+
     def save(self, path: Path) -> None:
         """As `VectorIndex.save`: a .npz file."""
         body = io.BytesIO()
@@ -307,22 +316,26 @@ class ScriptedLog:
     def __init__(self, *, fault: StoreError | None = None) -> None:
         self.fault = fault
         self._events: list[Event] = []
+        self._head = 0
 
     def head(self) -> int:
         """As `CacheLog.head`."""
-        return len(self._events)
+        return self._head
 
-    async def append(self, events: Sequence[Event]) -> int:
+    async def append(self, events: Sequence[Event], *, forget: Sequence[int] = ()) -> int:
         """As `CacheLog.append`; of course nothing survives the process."""
         if self.fault is not None:
             raise self.fault
-        first = len(self._events) + 1
-        self._events += [replace(event, seq=seq) for seq, event in enumerate(events, first)]
-        return len(self._events)
+        gone = set(forget)
+        self._events = [event for event in self._events if event.seq not in gone] if gone else self._events
+        self._events += [replace(event, seq=seq) for seq, event in enumerate(events, self._head + 1)]
+        self._head += len(events)
+        return self._head
 
     async def read(self, after: int, limit: int = 10_000) -> list[Event]:
         """As `CacheLog.read`."""
-        return self._events[max(after, 0) : max(after, 0) + limit]
+        first = bisect.bisect_right(self._events, after, key=lambda event: event.seq)
+        return self._events[first : first + limit]
 
 
 class ScriptedObserver:
