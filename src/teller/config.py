@@ -177,7 +177,7 @@ def load(
     """Read the settings.
 
     Args:
-        config: TOML file; unset: the one named by TELLER_CONFIG, else `teller.toml` in the present folder if there is one.
+        config: TOML file; unset: the one named by TELLER_CONFIG, else `teller.toml` here if there is one.
         flags: dotted name to text, as given on the command line.
         environ: the environment; unset: the process's own.
 

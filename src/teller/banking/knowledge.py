@@ -1,0 +1,261 @@
+"""What the bank has approved: read from files, checked, split into passages that can be spoken.
+
+Two kinds of source, one result. Approved answers (TOML, or JSONL with `asks`) are spoken word for word. Documents
+(Markdown, or JSONL with `content`) are split into passages of at most PASSAGE_WORDS words, each under the headings that
+lead to it. Finding the right one is in `retrieval.py`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import tomllib
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from teller.banking.products import RateTable, render
+from teller.errors import KnowledgeError
+from teller.turn import DataClass
+
+PASSAGE_WORDS = 70  # about 25 seconds of speech; longer answers are not listened to
+_MAX_FILE_BYTES = 200_000_000
+_SUFFIXES = (".toml", ".jsonl", ".md", ".markdown")
+_ID = re.compile(r"\S{1,200}")
+
+
+@dataclass(frozen=True, slots=True)
+class Approved:
+    """One thing that may be said.
+
+    Attributes:
+        version: changes with every word of the text, so also with each rate in it.
+        asks: ways of asking for it; for a passage of a document the titles that lead to it.
+        spoken_whole: True for an approved answer, False for a passage of a document.
+        handoff: a person takes over after it is said.
+        sensitive: never kept in the cache.
+    """
+
+    id: str
+    version: str
+    title: str
+    text: str
+    asks: tuple[str, ...]
+    data_class: DataClass = DataClass.PUBLIC
+    stamps: tuple[str, ...] = ()
+    spoken_whole: bool = True
+    handoff: bool = False
+    sensitive: bool = False
+
+
+def read_knowledge(path: Path, rates: RateTable) -> tuple[Approved, ...]:
+    """Read a folder, with its subfolders, or one file.
+
+    Raises:
+        KnowledgeError: naming file and line: for a folder that is missing or empty, a broken file, an id used twice,
+            an answer without text.
+    """
+    files = _files(path)
+    seen: dict[str, str] = {}
+    found: list[Approved] = []
+    for file in files:
+        name = file.name if path.is_file() else file.relative_to(path).as_posix()
+        for where, approved in _read_file(file, name, rates):
+            if approved.id in seen:
+                raise KnowledgeError(f"{where}: the id '{approved.id}' is used already at {seen[approved.id]}")
+            seen[approved.id] = where
+            found.append(approved)
+    if not found:
+        raise KnowledgeError(f"{path.name}: no answer and no document in it; Teller reads {', '.join(_SUFFIXES)} files")
+    return tuple(found)
+
+
+def knowledge_version(entries: Iterable[Approved]) -> str:
+    """A digest of every text, version and way of asking; 12 hexadecimal digits."""
+    digest = hashlib.sha256()
+    for entry in sorted(entries, key=lambda entry: entry.id):
+        digest.update(json.dumps([entry.id, entry.version, entry.asks]).encode())
+    return digest.hexdigest()[:12]
+
+
+def _files(path: Path) -> list[Path]:
+    if path.is_file():
+        files = [path]
+    elif path.is_dir():
+        files = sorted(file for file in path.rglob("*") if file.suffix.lower() in _SUFFIXES and file.is_file())
+    else:
+        raise KnowledgeError(f"{path}: there is no such knowledge folder or file")
+    if not files:
+        raise KnowledgeError(f"{path}: the knowledge folder holds no {', '.join(_SUFFIXES)} file")
+    for file in files:
+        if file.stat().st_size > _MAX_FILE_BYTES:
+            raise KnowledgeError(f"{file.name}: larger than {_MAX_FILE_BYTES // 1_000_000} MB; split it")
+    return files
+
+
+def _read_file(file: Path, name: str, rates: RateTable) -> Iterator[tuple[str, Approved]]:
+    try:
+        text = file.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as exc:
+        line = file.read_bytes()[: exc.start].count(b"\n") + 1
+        raise KnowledgeError(f"{name}:{line}: not UTF-8 text; save the file as UTF-8") from exc
+    except OSError as exc:
+        raise KnowledgeError(f"{name}: cannot be read ({type(exc).__name__})") from exc
+    match file.suffix.lower():
+        case ".toml":
+            yield from _read_toml(text, name, rates)
+        case ".jsonl":
+            yield from _read_jsonl(text, name, rates)
+        case _:
+            for part in split_document(name.rsplit(".", 1)[0], _first_heading(text) or file.stem, text):
+                yield f"{name}:1", part
+
+
+def _read_toml(text: str, name: str, rates: RateTable) -> Iterator[tuple[str, Approved]]:
+    try:
+        tree = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as exc:
+        line = re.search(r"at line (\d+)", str(exc))
+        raise KnowledgeError(f"{name}:{line[1] if line else 1}: not TOML: {exc}") from exc
+    answers = tree.get("answer")
+    if not isinstance(answers, list):
+        raise KnowledgeError(f"{name}:1: no [[answer]] in it")
+    starts = [number for number, line in enumerate(text.splitlines(), 1) if line.strip() == "[[answer]]"]
+    for index, fields in enumerate(answers):
+        where = f"{name}:{starts[index] if index < len(starts) else 1}"
+        yield where, _approved(fields, where, rates)
+
+
+def _read_jsonl(text: str, name: str, rates: RateTable) -> Iterator[tuple[str, Approved]]:
+    for number, line in enumerate(text.splitlines(), 1):
+        if not line.strip():
+            continue
+        where = f"{name}:{number}"
+        try:
+            fields = json.loads(line)
+        except json.JSONDecodeError as exc:
+            raise KnowledgeError(f"{where}: not JSON: {exc.msg} at column {exc.colno}") from exc
+        if not isinstance(fields, dict):
+            raise KnowledgeError(f"{where}: an object was expected, got {type(fields).__name__}")
+        if "asks" in fields:
+            yield where, _approved(fields, where, rates)
+        else:
+            title = _text(fields, "title", where, default=str(fields.get("id", "")))
+            body = _text(fields, "content" if "content" in fields else "text", where)
+            for part in split_document(_text(fields, "id", where), title, body):
+                yield where, part
+
+
+def _approved(fields: Mapping[str, Any], where: str, rates: RateTable) -> Approved:
+    asks = fields.get("asks")
+    if not isinstance(asks, list) or not asks or not all(isinstance(ask, str) and ask.strip() for ask in asks):
+        raise KnowledgeError(f"{where}: 'asks' must be a list of at least one question")
+    title = _text(fields, "title", where, default=asks[0])
+    rendered = render(_text(fields, "text", where).strip(), rates, where)
+    kind = fields.get("class", "product" if rendered.stamps else "public")
+    if kind not in (DataClass.PUBLIC, DataClass.PRODUCT):
+        raise KnowledgeError(f"{where}: 'class' is {kind!r}; approved answers are 'public' or 'product'")
+    written = fields.get("version", 1)
+    return Approved(
+        id=_text(fields, "id", where),
+        version=f"{written}-{hashlib.sha256(rendered.text.encode()).hexdigest()[:8]}",
+        title=title,
+        text=rendered.text,
+        asks=tuple(asks),
+        data_class=DataClass(kind),
+        stamps=rendered.stamps,
+        handoff=bool(fields.get("handoff", False)),
+        sensitive=bool(fields.get("sensitive", False)),
+    )
+
+
+def _text(fields: Mapping[str, Any], key: str, where: str, default: str | None = None) -> str:
+    value = fields.get(key, default)
+    if not isinstance(value, str) or not value.strip():
+        raise KnowledgeError(f"{where}: '{key}' is missing or empty")
+    if key == "id" and not _ID.fullmatch(value):
+        raise KnowledgeError(f"{where}: an id has no spaces and at most 200 characters, got {value[:60]!r}")
+    return value
+
+
+# Documents
+
+
+def split_document(id: str, title: str, markdown: str) -> list[Approved]:  # noqa: A002  the file format's own word
+    """Split a Markdown document into passages of at most PASSAGE_WORDS words that never cross a heading."""
+    version = hashlib.sha256(markdown.encode()).hexdigest()[:12]
+    passages: list[Approved] = []
+    for headings, sentences in _sections(markdown):
+        context = " - ".join(dict.fromkeys([title, *headings]))
+        for text in _packed(sentences):
+            passages.append(
+                Approved(
+                    id=f"{id}#{len(passages) + 1}",
+                    version=version,
+                    title=context,
+                    text=text,
+                    asks=(context,),
+                    data_class=DataClass.PRODUCT,
+                    stamps=(f"document:{id}@{version}",),
+                    spoken_whole=False,
+                )
+            )
+    return passages
+
+
+def _sections(markdown: str) -> Iterator[tuple[tuple[str, ...], list[str]]]:
+    """(headings from the outermost in, spoken sentences) of each section that has text."""
+    path: dict[int, str] = {}
+    sentences: list[str] = []
+    fenced = False
+    for line in markdown.splitlines():
+        if line.lstrip().startswith("```"):
+            fenced = not fenced
+            continue
+        heading = None if fenced else re.match(r"(#{1,6})\s+(.*)", line.strip())
+        if heading:
+            if sentences:
+                yield tuple(path[level] for level in sorted(path)), sentences
+                sentences = []
+            depth = len(heading[1])
+            path = {level: text for level, text in path.items() if level < depth}
+            path[depth] = _plain(heading[2]).rstrip(".")
+        elif spoken := _plain(line):
+            sentences.extend(re.split(r"(?<=[.!?])\s+(?=[A-Z0-9\"'(])", spoken))
+    if sentences:
+        yield tuple(path[level] for level in sorted(path)), sentences
+
+
+def _packed(sentences: Iterable[str]) -> Iterator[str]:
+    """Join sentences in order while they fit; a single one that does not fit is cut between words."""
+    room: list[str] = []
+    for sentence in sentences:
+        words = sentence.split()
+        for start in range(0, len(words), PASSAGE_WORDS):
+            piece = words[start : start + PASSAGE_WORDS]
+            if room and len(room) + len(piece) > PASSAGE_WORDS:
+                yield " ".join(room)
+                room = []
+            room = [*room, *piece]
+    if room:
+        yield " ".join(room)
+
+
+def _plain(line: str) -> str:
+    """One line of Markdown as spoken text; a row of a table becomes "a, b, c."; rules give an empty text."""
+    line = line.strip()
+    if re.fullmatch(r"[-=*_|:\s]+", line):
+        return ""
+    if line.startswith("|"):
+        line = ", ".join(filter(None, (cell.strip() for cell in line.strip("|").split("|"))))
+    line = re.sub(r"^\s*(?:[-*+]|\d+[.)])\s+|^>\s*", "", line)
+    line = re.sub(r"!?\[([^\]]*)\]\([^)]*\)", r"\1", line)
+    line = re.sub(r"[*_`]{1,3}(?=\S)|(?<=\S)[*_`]{1,3}", "", line).strip()
+    return line if not line or line[-1] in ".!?:;,)" else f"{line}."
+
+
+def _first_heading(markdown: str) -> str:
+    found = re.search(r"^#\s+(.+)$", markdown, re.MULTILINE)
+    return _plain(found[1]).rstrip(".") if found else ""

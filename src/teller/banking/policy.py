@@ -1,0 +1,212 @@
+"""What the bank's voice may do: what it answers itself, what a person must take, what may be looked up again.
+
+Rules are tables, first match wins. They see redacted text only. A rule is a pattern and the line that is spoken; its name
+is the answer's reason. Not here: which text answers a question (retrieval.py) and whether wording may change (grounding.py).
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from teller.call import Memory
+from teller.turn import Answer, DataClass, MissReason, Question, Source, ValueKind
+
+POLICY_VERSION = "2026-11-1"  # change it with any rule: answers that were cached under another policy are never served
+MIN_CONFIDENCE = 0.35  # a transcript below this is asked for again; see docs/benchmarks.md for how often that happens
+UNANSWERED_BEFORE_HANDOFF = 2  # turns in a row; nobody should have to ask a third time
+
+GREETING = (
+    "Hello, you are speaking to an automated assistant of {bank}. Calls may be recorded. "
+    "Ask me about your account, cards, payments, loans or savings, or say 'a person' at any time."
+)
+OFFER = "Would you like me to put you through to a person?"
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A pattern and what is said when it matches."""
+
+    name: str
+    source: Source
+    pattern: re.Pattern[str]
+    line: str
+
+
+def _rule(name: str, source: Source, line: str, *patterns: str) -> Rule:
+    return Rule(name, source, re.compile("|".join(patterns), re.IGNORECASE), line)
+
+
+_PERSON = r"(?:a |an |the |some )?(?:real |actual |live |proper |human |customer service )?"
+_PERSON += r"(?:person|human(?: being)?|agent|adviser|advisor|representative|operator|somebody|someone|colleague|supervisor|manager)"
+_WHOSE = r"(?:my|the) (?:\w+ ){0,2}"
+
+RULES: tuple[Rule, ...] = (
+    _rule(
+        "crisis",
+        Source.HANDOFF,
+        "I am so sorry that you are feeling this way. You matter more than anything about your money. Please call Samaritans "
+        "free on 116 123, or 999 if you are in danger. I am putting you through to a person now.",
+        r"\b(?:kill|hurt|harm)(?:ing)? myself\b",
+        r"\bend(?:ing)? (?:it all|my (?:own )?life)\b",
+        r"\bsuicid(?:e|al)\b",
+        r"\bdo(?:n't| not) want to (?:live|be alive|be here any ?more)\b",
+    ),
+    _rule(
+        "asked_for_a_person",
+        Source.HANDOFF,
+        "Of course. I am putting you through to a person now; they will see what we have talked about.",
+        rf"\b(?:speak|talk|chat|put me through|transfer me|connect me|get me|give me|pass me)(?: \w+){{0,3}} (?:to|with|through to) {_PERSON}\b",
+        rf"\b(?:get me|give me|i want|i need|i'd like|can i have|let me have|i would like) {_PERSON}(?: please| now)?[.!?]*$",
+        rf"^\W*{_PERSON}(?: please)?\W*$",
+        r"\bput me through\b(?! to (?:my|the) (?:account|app))",
+    ),
+    _rule(
+        "instructions",
+        Source.REFUSED,
+        "I can only help with questions about banking with us. What would you like to know?",
+        r"\b(?:ignore|disregard|forget|override)\b.{0,40}\b(?:instructions?|rules?|prompts?|guidelines?|everything above|policy)\b",
+        r"\b(?:system|hidden|initial|secret) (?:prompt|instructions?|message)\b",
+        r"\b(?:you are|you're|act as|pretend (?:to be|you are|you're)|role ?play as)\b.{0,40}\b(?:now|dan|evil|jailbroken|unrestricted|developer|hacker|admin)\b",
+        r"\b(?:developer|admin|debug|god|dan) mode\b",
+        r"\brepeat (?:the|your|all)\b.{0,30}\b(?:above|prompt|instructions)\b",
+    ),
+    _rule(
+        "someone_elses_data",
+        Source.REFUSED,
+        "I can only talk about your own account, and I never share anything about another customer. "
+        "If you have authority over somebody's account, such as a power of attorney, I can tell you how to set that up.",
+        r"\b(?:someone|somebody|anyone) else'?s (?:account|balance|card|pin|password|details|statement|transactions)\b",
+        r"\b(?:my )?(?:wife|husband|partner|neighbou?r|boss|ex|friend|girlfriend|boyfriend|brother|sister|mum|dad|mother|father|colleague|son|daughter)'?s "
+        r"(?:\w+ ){0,2}(?:balance|pin|password|passcode|transactions|account number|account details|card number|statement|salary)\b",
+        r"\bother customers?'?s? (?:balance|details|accounts?|data|names?)\b",
+    ),
+    _rule(
+        "secrets",
+        Source.REFUSED,
+        "I will never tell or ask for a PIN, a password, a full card number or a one-time code, and nobody from the bank will.",
+        r"\b(?:tell|give|read|show|remind|send) me (?:out )?(?:what )?(?:my|the) (?:\w+ ){0,2}(?:pin|password|passcode|cvv|security code|card number|one.time code)\b",
+        r"\bwhat(?:'s| is| are) (?:my|the) (?:\w+ )?(?:pin|password|passcode|cvv|card number|security code)\b(?! for| used| number format)",
+    ),
+    _rule(
+        "live_value",
+        Source.REFUSED,
+        "I cannot see inside your account from here. You will find it in the app or in online banking, "
+        "or I can put you through to a person who can look once they have checked who you are.",
+        rf"\b(?:what(?:'s| is| was)|how much is|tell me|give me|check|read me|show me|see) {_WHOSE}(?:current |available |latest |account |savings |remaining )*"
+        r"(?:balance|overdraft balance|credit score|last transactions?|recent transactions?|latest transactions?|last payments?|account number|sort code|iban)\b",
+        r"\bhow much (?:money |cash |credit )?(?:do i (?:have|owe)|have i got|is (?:left )?(?:in|on) my|did i (?:spend|pay)|have i (?:spent|paid)|is there in my|am i owed)\b",
+        r"\b(?:has|have|did) my (?:salary|wages|pay|pension|benefits?|rent)\b.{0,30}\b(?:in|arrive[d]?|come|paid|clear(?:ed)?|land(?:ed)?|go(?:ne)? (?:in|through|out))\b",
+        r"\bwhat (?:did|have) i (?:spend|spent|buy|bought|pay|paid)\b",
+        r"\b(?:list|show|read|tell)(?: me)? (?:all )?my (?:last |latest |recent )?(?:\w+ )?(?:transactions|payments|purchases|direct debits|standing orders)\b",
+    ),
+    _rule(
+        "advice",
+        Source.REFUSED,
+        "I cannot give advice on what to invest in or what is best for you. I can explain how our own products work, "
+        "or put you through to a qualified adviser.",
+        r"\bshould i (?:invest|buy|put (?:my|all|some)|sell|trade|remortgage|switch my pension|cash in)\b",
+        r"\b(?:which|what) (?:stocks?|shares?|funds?|crypto\w*|coins?|investments?)\b.{0,30}\b(?:best|buy|good|recommend|invest|pick)\b",
+        r"\b(?:recommend|suggest)\b.{0,30}\b(?:stocks?|shares?|crypto\w*|bitcoin|funds?|investments?)\b",
+        r"\bwill (?:the )?(?:stocks?|shares?|bitcoin|house prices|interest rates|the market|the pound)\b.{0,25}\b(?:go up|go down|rise|fall|crash|drop|increase)\b",
+    ),
+)
+
+_MOVES_MONEY = re.compile(
+    r"^(?:\W|please|can you|could you|would you|i want you to|i need you to|just|go ahead and|now|hi|hello|hey)*"
+    r"(?:transfer|send|pay|move|wire|withdraw)\b(?! (?:my|off|out)? ?(?:money )?(?:abroad|overseas)\b.*\?)",
+    re.IGNORECASE,
+)
+_ACTION = Rule(
+    "action",
+    Source.REFUSED,
+    _MOVES_MONEY,
+    "I cannot move money for you on this line. You can do it in the app or in online banking, "
+    "or I can put you through to a person who can, once they have checked who you are.",
+)
+
+# The cache is asked about general questions only; what is not recognised as one is not looked up.
+_GENERAL = re.compile(
+    r"\b(?:what|when|where|which|why|who|how|whose|can|could|do|does|did|is|are|was|will|would|should|may|must|has|have|am)\b"
+    r"|\b(?:tell me|explain|i (?:want|need|would like|'d like) to (?:know|find out|ask|understand)|wondering|curious|"
+    r"information|info|details|help|problem|issue|trouble|not working|doesn't work|won't|wont|can't|cannot|cant|hasn't|haven't|"
+    r"isn't|wasn't|didn't|lost|stolen|missing|wrong|declined|failed|rejected|pending|blocked|charged|forgot|forgotten)\b",
+    re.IGNORECASE,
+)
+_PERSONAL = re.compile(
+    r"\b(?:my (?:\w+ )?(?:balance|salary|wages|transactions|statement total|credit score|limit|application|complaint|case|claim)"
+    r"|i (?:owe|earn|spent|was paid)|to my account number)\b",
+    re.IGNORECASE,
+)
+_POINTS_BACK = re.compile(
+    r"^\W*(?:and|what about|how about|same for|and for)\b|\b(?:that one|this one|the other one|the first one|the second one)\b",
+    re.I,
+)
+_LIVE_TIME = re.compile(r"\b(?:right now|at the moment|as of now|today's|currently open)\b", re.IGNORECASE)
+
+
+def first_word(question: Question) -> Answer | None:
+    """The bank's answer to what must not be looked up, computed or generated; None if the turn goes on."""
+    for rule in RULES:
+        if rule.pattern.search(question.text):
+            return _spoken(rule)
+    if _MOVES_MONEY.search(question.text) and any(value.kind is ValueKind.MONEY for value in question.values):
+        return _spoken(_ACTION)
+    return None
+
+
+def cannot_be_cached(question: Question, memory: Memory) -> MissReason | None:
+    """Why the cache must not be asked or filled with this question; None if it may.
+
+    Refused by default: only a general question in its own words, without personal data, live values or references to
+    what was said before, is looked up.
+    """
+    if memory.form or _POINTS_BACK.search(question.text) or _LIVE_TIME.search(question.text):
+        return MissReason.NOT_ELIGIBLE
+    if question.redacted or _PERSONAL.search(question.text) or not _GENERAL.search(question.text):
+        return MissReason.NOT_ELIGIBLE
+    if question.confidence < MIN_CONFIDENCE:
+        return MissReason.LOW_CONFIDENCE
+    return None
+
+
+def not_heard() -> Answer:
+    """Said when the caller was not understood."""
+    return _line("not_heard", Source.REFUSED, "Sorry, I did not catch that. Could you say it again, please?")
+
+
+def not_covered(memory: Memory) -> Answer:
+    """Said when nothing approved covers the question: honest first, a person the second time in a row."""
+    if memory.unanswered + 1 >= UNANSWERED_BEFORE_HANDOFF:
+        return _line(
+            "not_covered_twice",
+            Source.HANDOFF,
+            "I am sorry, I do not know that either, so I am putting you through to a person who can help.",
+        )
+    return _line(
+        "not_covered", Source.REFUSED, f"I am sorry, I do not know that, and I would rather not guess. {OFFER}"
+    )
+
+
+def accepts_offer(question: Question, memory: Memory) -> Answer | None:
+    """The hand-over after "yes" to the offer of a person; None if no offer is open or it was not taken."""
+    taken = re.fullmatch(
+        r"\W*(?:yes|yeah|yep|sure|ok|okay|please|yes please|go on|do that|that would be (?:great|good))\W*(?:please|thanks|thank you)?\W*",
+        question.text,
+        re.I,
+    )
+    if memory.unanswered and taken:
+        return _line(
+            "offer_taken",
+            Source.HANDOFF,
+            "I am putting you through to a person now; they will see what we have talked about.",
+        )
+    return None
+
+
+def _spoken(rule: Rule) -> Answer:
+    return _line(rule.name, rule.source, rule.line)
+
+
+def _line(name: str, source: Source, text: str) -> Answer:
+    return Answer(text, source, answer_id=f"policy.{name}", data_class=DataClass.PUBLIC, reason=name)

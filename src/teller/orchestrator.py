@@ -1,0 +1,251 @@
+"""One turn, from what was said to what is answered. Read this first.
+
+`Orchestrator.turn` yields Heard, Said, Sound... and Done. Each step narrows what may happen next: redaction before
+anything else sees the text, the bank's own rules before the cache, the cache before knowledge, grounding before speech.
+A part that fails costs its own contribution, never the turn: without the cache the answer is looked up, without the
+generator the approved text is spoken, without the synthesizer the answer is written.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import uuid
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from teller.banking import grounding, policy
+from teller.banking.tools import Toolbox
+from teller.cache.semantic import SemanticCache
+from teller.call import Call, CallEvent, State
+from teller.errors import EngineError, StoreError
+from teller.ports import Clock, Embedder, Generator, KnowledgeIndex, Observer, Passage, Synthesizer, Transcriber
+from teller.prompts import answer_prompt
+from teller.redaction import nothing_heard, redact
+from teller.turn import (
+    Answer,
+    Citation,
+    Done,
+    Heard,
+    Hit,
+    Miss,
+    MissReason,
+    Question,
+    Said,
+    Sound,
+    Source,
+    Speech,
+    Transcript,
+    TurnEvent,
+    TurnRecord,
+)
+from teller.values import Catalogue, find_values
+
+
+@dataclass(slots=True)
+class _Facts:
+    """What is learned on the way, for the record."""
+
+    timings_ms: dict[str, float] = field(default_factory=dict)
+    miss: Miss | None = None
+    grounded: bool | None = None
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Add the wall time of the block to a stage."""
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            spent = (time.perf_counter() - started) * 1000
+            self.timings_ms[name] = self.timings_ms.get(name, 0.0) + spent
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Orchestrator:
+    """The parts of a running bot, and the one thing it does.
+
+    Attributes:
+        transcriber, synthesizer: None where the channel is text only.
+        generate_within_s: longest wait for the generator before the approved text is spoken instead.
+        adapter: gives the served name of the LoRA adapter that is enabled now, None for the base model.
+    """
+
+    transcriber: Transcriber | None
+    toolbox: Toolbox
+    cache: SemanticCache
+    knowledge: KnowledgeIndex
+    generator: Generator
+    embedder: Embedder
+    synthesizer: Synthesizer | None
+    observer: Observer
+    clock: Clock
+    catalogue: Catalogue
+    generate_within_s: float = 8.0
+    adapter: Callable[[], str | None] = lambda: None
+
+    async def turn(self, heard: Transcript | Speech, call: Call, *, speak: bool = True) -> AsyncIterator[TurnEvent]:
+        """Answer one utterance or one typed question.
+
+        Closing the iterator before its end is a barge-in: the call listens again, and nothing of the turn is kept but
+        what was said so far.
+
+        Raises:
+            InputError: if typed text is empty, too long or unreadable.
+            CallError: if the call has ended or has a turn running.
+            EngineError: if speech cannot be heard at all.
+        """
+        call.advance(CallEvent.ASKED)
+        try:
+            facts, started_at = _Facts(), self.clock.now()
+            with facts.stage("hear"):
+                transcript = await self._hear(heard)
+            with facts.stage("redact"):
+                question = self._redact(transcript, typed=isinstance(heard, Transcript))
+            yield Heard(question)
+
+            answer = await self._decide(question, call, facts)
+            call.remember(
+                topic=answer.answer_id,
+                unanswered=call.memory.unanswered + 1 if answer.source is Source.REFUSED else 0,
+            )
+            call.turns += 1
+            call.advance(CallEvent.ANSWERED)
+            yield Said(answer)
+
+            if speak and self.synthesizer is not None:
+                async for sound in self._speak(answer.text, self.synthesizer, facts):
+                    yield sound
+            record = self._record(call, question, answer, facts, started_at)
+            self.observer.turn_finished(record)
+            call.advance(CallEvent.FINISHED)
+            yield Done(record)
+        finally:
+            if call.state in (State.THINKING, State.SPEAKING):
+                call.advance(CallEvent.BARGED_IN)
+
+    async def _hear(self, heard: Transcript | Speech) -> Transcript:
+        if isinstance(heard, Transcript):
+            return heard
+        if self.transcriber is None:
+            raise EngineError("speech came in, but engines.transcriber is 'none'")
+        return await self.transcriber.transcribe(heard)
+
+    def _redact(self, transcript: Transcript, *, typed: bool) -> Question:
+        if not typed and not transcript.text.strip():
+            return nothing_heard(transcript.confidence)
+        today = datetime.fromtimestamp(self.clock.now(), UTC).date()
+        return redact(transcript, self.catalogue, today=today).question
+
+    async def _decide(self, question: Question, call: Call, facts: _Facts) -> Answer:
+        """The bank's rules, then its tools, then the cache, then its knowledge."""
+        if not question.text or question.confidence < policy.MIN_CONFIDENCE:
+            return policy.not_heard()
+        if answer := policy.first_word(question) or policy.accepts_offer(question, call.memory):
+            return answer
+        with facts.stage("tools"):
+            reply = self.toolbox.handle(question, call.memory)
+        if reply is not None:
+            call.memory = reply.memory
+            return reply.answer
+        with facts.stage("cache"):
+            found = await self._look_up(question, call)
+        if isinstance(found, Hit):
+            return found.answer
+        facts.miss = found
+        if found.reason in (MissReason.NOT_ELIGIBLE, MissReason.NO_IDENTITY):
+            return await self._compose(question, call, facts, keep=False)
+        return await self.cache.flight(question, call.scope, lambda: self._compose(question, call, facts, keep=True))
+
+    async def _look_up(self, question: Question, call: Call) -> Hit | Miss:
+        if reason := policy.cannot_be_cached(question, call.memory):
+            return Miss(reason)
+        try:
+            return await self.cache.lookup(question, call.scope)
+        except (StoreError, EngineError):
+            return Miss(MissReason.FAILED)
+
+    async def _compose(self, question: Question, call: Call, facts: _Facts, *, keep: bool) -> Answer:
+        """Look the answer up, word it, check the wording, and offer it to the cache."""
+        with facts.stage("retrieve"):
+            passages = await self.knowledge.search(question)
+        if not passages:
+            return policy.not_covered(call.memory)
+        best = passages[0]
+        if best.handoff:
+            return _approved(best, Source.HANDOFF, reason="a_person_takes_over")
+        with facts.stage("generate"):
+            generated = await self._generate(question, passages)
+        with facts.stage("ground"):
+            facts.grounded = await self._is_grounded(generated, best)
+        answer = _approved(best, Source.APPROVED)
+        if facts.grounded and generated != best.text:
+            answer = _approved(best, Source.MODEL, text=generated)
+        if keep and not best.sensitive:
+            await self._offer(question, answer, call)
+        return answer
+
+    async def _generate(self, question: Question, passages: tuple[Passage, ...]) -> str:
+        """The generator's words; empty if it fails or is too slow."""
+        try:
+            async with asyncio.timeout(self.generate_within_s):
+                prompt = answer_prompt(question, passages)
+                pieces = [piece async for piece in self.generator.generate(prompt, adapter=self.adapter())]
+        except (EngineError, TimeoutError):
+            return ""
+        return "".join(pieces).strip()
+
+    async def _is_grounded(self, generated: str, best: Passage) -> bool:
+        if generated == best.text:
+            return True
+        if not generated:
+            return False
+        vectors = await self.embedder.embed([generated, best.text])
+        values = [find_values(text, self.catalogue) for text in (generated, best.text)]
+        return grounding.compare(generated, best.text, values[0], values[1], vectors).grounded
+
+    async def _offer(self, question: Question, answer: Answer, call: Call) -> None:
+        try:
+            await self.cache.offer(question, answer, call.scope)
+        except (StoreError, EngineError):
+            return  # the log is full or gone: the caller is answered all the same
+
+    async def _speak(self, text: str, synthesizer: Synthesizer, facts: _Facts) -> AsyncIterator[Sound]:
+        """The spoken answer; the stage "speak" ends with its first piece. A synthesizer that fails leaves the text."""
+        started = time.perf_counter()
+        try:
+            async for pcm in synthesizer.speak(text):
+                facts.timings_ms.setdefault("speak", (time.perf_counter() - started) * 1000)
+                yield Sound(pcm)
+        except EngineError:
+            return
+
+    def _record(self, call: Call, question: Question, answer: Answer, facts: _Facts, started_at: float) -> TurnRecord:
+        nearest = answer.evidence.similarity if answer.evidence else facts.miss.nearest if facts.miss else None
+        return TurnRecord(
+            turn_id=uuid.uuid4().hex,
+            call_id=call.id,
+            started_at=started_at,
+            scope=call.scope,
+            question=question,
+            answer=answer,
+            timings_ms=facts.timings_ms,
+            miss_reason=facts.miss.reason if facts.miss else None,
+            similarity=nearest,
+            grounded=facts.grounded,
+            adapter=self.adapter(),
+        )
+
+
+def _approved(passage: Passage, source: Source, *, text: str = "", reason: str = "") -> Answer:
+    return Answer(
+        text=text or passage.text,
+        source=source,
+        answer_id=passage.answer_id,
+        data_class=passage.data_class,
+        citations=(Citation(passage.answer_id, passage.title, passage.version),),
+        stamps=passage.stamps,
+        reason=reason,
+    )
