@@ -10,13 +10,12 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from teller.banking.products import RateTable, render
+from teller.banking.products import RateTable, parse_toml, render
 from teller.errors import KnowledgeError
 from teller.turn import DataClass
 
@@ -32,7 +31,7 @@ class Approved:
 
     Attributes:
         version: changes with every word of the text, so also with each rate in it.
-        asks: ways of asking for it; for a passage of a document the titles that lead to it.
+        asks: ways of asking for it; for a passage the title of its document.
         spoken_whole: True for an approved answer, False for a passage of a document.
         handoff: a person takes over after it is said.
         sensitive: never kept in the cache.
@@ -114,11 +113,7 @@ def _read_file(file: Path, name: str, rates: RateTable) -> Iterator[tuple[str, A
 
 
 def _read_toml(text: str, name: str, rates: RateTable) -> Iterator[tuple[str, Approved]]:
-    try:
-        tree = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as exc:
-        line = re.search(r"at line (\d+)", str(exc))
-        raise KnowledgeError(f"{name}:{line[1] if line else 1}: not TOML: {exc}") from exc
+    tree = parse_toml(text, name)
     answers = tree.get("answer")
     if not isinstance(answers, list):
         raise KnowledgeError(f"{name}:1: no [[answer]] in it")
@@ -196,7 +191,7 @@ def split_document(id: str, title: str, markdown: str) -> list[Approved]:  # noq
                     version=version,
                     title=context,
                     text=text,
-                    asks=(context,),
+                    asks=(title,),
                     data_class=DataClass.PRODUCT,
                     stamps=(f"document:{id}@{version}",),
                     spoken_whole=False,
@@ -252,7 +247,7 @@ def _plain(line: str) -> str:
         line = ", ".join(filter(None, (cell.strip() for cell in line.strip("|").split("|"))))
     line = re.sub(r"^\s*(?:[-*+]|\d+[.)])\s+|^>\s*", "", line)
     line = re.sub(r"!?\[([^\]]*)\]\([^)]*\)", r"\1", line)
-    line = re.sub(r"[*_`]{1,3}(?=\S)|(?<=\S)[*_`]{1,3}", "", line).strip()
+    line = re.sub(r"\*{1,3}|`{1,3}|(?<!\w)_{1,3}(?=\S)|(?<=\S)_{1,3}(?!\w)", "", line).strip()
     return line if not line or line[-1] in ".!?:;,)" else f"{line}."
 
 

@@ -78,8 +78,8 @@ class LexicalIndex:
         self._postings: dict[str, tuple[NDArray[np.int32], NDArray[np.float32]]] = {}
         for word, pairs in rows.items():
             ids = np.array([row for row, _ in pairs], dtype=np.int32)
-            times = np.array([count for _, count in pairs], dtype=np.float32)
-            self._postings[word] = ids, times * (K1 + 1) / (times + held_back[ids])
+            counted = np.array([times for _, times in pairs], dtype=np.float32)
+            self._postings[word] = ids, counted * (K1 + 1) / (counted + held_back[ids])
 
     def idf(self, word: str) -> float:
         """Weight of a stemmed word; a word that no text has weighs as much as one that a single text has."""

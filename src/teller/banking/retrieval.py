@@ -20,7 +20,7 @@ from teller.turn import Question
 
 _ROWS = 48  # nearest ways of asking looked at
 _LEXICAL = 16  # best by words looked at besides
-_CHUNK = 256  # texts embedded at once while building
+_CHUNK = 64  # texts embedded at once while building: about a second of one core
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,15 +92,33 @@ class Knowledge:
         return knowledge
 
     async def _fill(self) -> None:
+        """Index the ways of asking; for a document its title, which is enough to begin with."""
         rows: dict[str, list[int]] = {}
         for number, entry in enumerate(self.entries):
-            for ask in dict.fromkeys((*entry.asks, entry.title)):
+            asks = (*entry.asks, entry.title) if entry.spoken_whole else (entry.asks[0],)
+            for ask in dict.fromkeys(asks):
                 rows.setdefault(ask, []).append(number)
-        self._row_entries = [tuple(numbers) for numbers in rows.values()]
+        await self._index_rows(rows)
+
+    async def deepen(self) -> None:
+        """Index the words of document passages too, a chunk at a time: minutes for thousands of them, so in the background.
+
+        Raises:
+            EngineError: if the embedder fails.
+        """
+        passages = [number for number, entry in enumerate(self.entries) if not entry.spoken_whole]
+        for start in range(0, len(passages), _CHUNK):
+            chunk = passages[start : start + _CHUNK]
+            await self._index_rows({f"{self.entries[at].title}. {self.entries[at].text}": [at] for at in chunk})
+
+    async def _index_rows(self, rows: dict[str, list[int]]) -> None:
         texts = list(rows)
         for start in range(0, len(texts), _CHUNK):
-            vectors = await self._embedder.embed(texts[start : start + _CHUNK])
-            self._index.add(np.arange(start, start + len(vectors), dtype=np.int64), vectors)
+            chunk = texts[start : start + _CHUNK]
+            vectors = await self._embedder.embed(chunk)
+            first = len(self._row_entries)
+            self._row_entries += [tuple(rows[text]) for text in chunk]
+            self._index.add(np.arange(first, first + len(chunk), dtype=np.int64), vectors)
 
     async def search(self, question: Question, *, limit: int = 5) -> tuple[Passage, ...]:
         """Passages, best first; none if nothing covers the question."""

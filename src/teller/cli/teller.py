@@ -1,0 +1,259 @@
+"""`teller`: serve, ask, chat, doctor, config."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from teller.cli.edge import run_app
+
+if TYPE_CHECKING:
+    from teller.audio import Pcm
+    from teller.call import Call
+    from teller.config import Loaded
+    from teller.turn import Speech, Transcript, TurnRecord
+    from teller.wiring import Bot
+
+app = typer.Typer(
+    name="teller",
+    help="A voicebot for banks: asks go in, spoken or typed; right answers come out, with the reason for each.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,  # plain help: loading rich would double the start-up time
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+_AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
+
+
+@app.callback()
+def _options(
+    context: typer.Context,
+    config: Annotated[
+        Path | None, typer.Option(help="Settings file (TOML). Default: $TELLER_CONFIG, then ./teller.toml.")
+    ] = None,
+    home: Annotated[Path | None, typer.Option(help="Folder of everything that Teller keeps.")] = None,
+    assignments: Annotated[
+        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="One setting, as in --set cache.mode=exact. Repeatable.")
+    ] = None,
+    version: Annotated[bool, typer.Option("--version", help="Print the version and stop.")] = False,
+) -> None:
+    if version:
+        from teller import __version__
+
+        typer.echo(f"teller {__version__}")
+        raise typer.Exit
+    flags = {}
+    for assignment in assignments or []:
+        name, equals, value = assignment.partition("=")
+        if not equals:
+            raise typer.BadParameter(f"'{assignment}' is not of the form name=value", param_hint="--set")
+        flags[name.strip()] = value.strip()
+    if home is not None:
+        flags["home"] = str(home)
+    context.obj = _Given(config, flags)
+
+
+@dataclass(frozen=True, slots=True)
+class _Given:
+    """What the command line says about settings; read when a command needs them."""
+
+    config: Path | None
+    flags: dict[str, str]
+
+    def load(self, **more: object) -> Loaded:
+        """The settings, with a command's own options ("server_port") on top; None leaves a setting as it is."""
+        from teller.config import load
+
+        own = {name.replace("_", ".", 1): str(value) for name, value in more.items() if value is not None}
+        return load(self.config, self.flags | own)
+
+
+@app.command(epilog="Example: teller serve --port 9000")
+def serve(
+    context: typer.Context,
+    host: Annotated[
+        str | None, typer.Option(help="Address to listen on; anything but loopback demands TELLER_SERVER_TOKEN.")
+    ] = None,
+    port: Annotated[int | None, typer.Option(help="Port to listen on; 0 takes a free one.")] = None,
+) -> None:
+    """Serve the web page, the HTTP interface and the WebSocket."""
+    from teller.server.serve import serve as run_server
+
+    settings = context.obj.load(server_host=host, server_port=port).settings
+    run_server(settings, announce=lambda line: typer.echo(line, err=True))
+
+
+@app.command(
+    epilog="Example: teller ask 'how much would ten thousand over five years cost me a month?' --speak answer.wav"
+)
+def ask(
+    context: typer.Context,
+    question: Annotated[str | None, typer.Argument(help="The question. Left out if --audio is given.")] = None,
+    audio: Annotated[Path | None, typer.Option(help="A spoken question: WAV, FLAC, OGG or MP3.")] = None,
+    speak: Annotated[Path | None, typer.Option(help="Write the spoken answer to this WAV file.")] = None,
+    as_json: _AsJson = False,
+) -> None:
+    """Answer one question and stop."""
+    if (question is None) == (audio is None):
+        raise typer.BadParameter("give either a question or --audio FILE", param_hint="QUESTION")
+
+    async def run() -> None:
+        async with _bot(context, speech=audio is not None or speak is not None) as bot:
+            heard = _typed(question) if question is not None else _recorded(bot, audio)
+            record, sound = await _answer(bot, heard, speak=speak is not None)
+            if speak is not None:
+                _write_sound(speak, sound)
+            _show(record, as_json=as_json)
+
+    asyncio.run(run())
+
+
+@app.command(epilog="Example: printf 'I want a loan\\n10000\\nfive years\\n' | teller chat --json")
+def chat(context: typer.Context, as_json: _AsJson = False) -> None:
+    """Answer lines from standard input, one call for all; ends with the input or Ctrl-C."""
+    from teller.errors import InputError
+
+    async def run() -> None:
+        async with _bot(context, speech=False) as bot:
+            call = bot.new_call()
+            if sys.stdin.isatty():
+                typer.echo(bot.greeting(), err=True)
+            async for line in _lines():
+                if not line.strip():
+                    continue
+                try:
+                    record, _ = await _answer(bot, _typed(line), speak=False, call=call)
+                except InputError as exc:
+                    _complain(exc, as_json=as_json)
+                    continue
+                _show(record, as_json=as_json)
+
+    asyncio.run(run())
+
+
+@app.command(epilog="Example: teller --set engines.generator=mistral doctor")
+def doctor(context: typer.Context, as_json: _AsJson = False) -> None:
+    """Check every engine: is it here, does it work, how fast. Exit code 1 if the configured path cannot run."""
+    from teller.doctor import examine
+
+    checks = asyncio.run(examine(context.obj.load().settings))
+    if as_json:
+        typer.echo(json.dumps([check.as_dict() for check in checks]))
+    else:
+        _table(("", "part", "configured", "where", "result"), [check.row() for check in checks])
+    if any(check.blocks for check in checks):
+        raise typer.Exit(1)
+
+
+@app.command(name="config", epilog="Example: TELLER_SERVER__PORT=9000 teller config")
+def show_config(context: typer.Context, as_json: _AsJson = False) -> None:
+    """Show every setting and where its value came from."""
+    rows = list(context.obj.load().rows())
+    if as_json:
+        typer.echo(json.dumps({name: {"value": value, "origin": origin} for name, value, origin in rows}))
+    else:
+        _table(("setting", "value", "from"), rows)
+
+
+def _bot(context: typer.Context, *, speech: bool) -> AbstractAsyncContextManager[Bot]:
+    from teller.wiring import open_bot
+
+    return open_bot(context.obj.load().settings, speech=speech)
+
+
+def _typed(text: str) -> Transcript:
+    from teller.turn import Transcript
+
+    return Transcript(text)
+
+
+def _recorded(bot: Bot, path: Path | None) -> Speech:
+    from teller.errors import InputError
+    from teller.turn import Speech
+
+    assert path is not None
+    try:
+        data = path.read_bytes()
+    except OSError as exc:
+        raise InputError(f"{path}: cannot be read: {exc.strerror or type(exc).__name__}") from exc
+    return Speech(bot.read_sound(data))
+
+
+async def _answer(
+    bot: Bot, heard: Transcript | Speech, *, speak: bool, call: Call | None = None
+) -> tuple[TurnRecord, list[Pcm]]:
+    from teller.turn import Done, Sound
+
+    sound: list[Pcm] = []
+    async for event in bot.orchestrator.turn(heard, call or bot.new_call(), speak=speak):
+        if isinstance(event, Sound):
+            sound.append(event.pcm)
+        elif isinstance(event, Done):
+            return event.record, sound
+    raise AssertionError("a turn ends with Done")
+
+
+async def _lines() -> AsyncIterator[str]:
+    loop = asyncio.get_running_loop()
+    while line := await loop.run_in_executor(None, sys.stdin.readline):
+        yield line
+
+
+def _write_sound(path: Path, pieces: list[Pcm]) -> None:
+    import numpy as np
+
+    from teller.audio import Pcm
+    from teller.errors import EngineError, InputError
+
+    if not pieces:
+        raise EngineError("the synthesizer gave no sound; `teller doctor` says why")
+    whole = Pcm(np.concatenate([piece.samples for piece in pieces]), pieces[0].rate_hz)
+    try:
+        path.write_bytes(whole.to_wav())
+    except OSError as exc:
+        raise InputError(f"{path}: cannot be written: {exc.strerror or type(exc).__name__}") from exc
+
+
+def _show(record: TurnRecord, *, as_json: bool) -> None:
+    from teller.server.messages import turn_view
+
+    view = turn_view(record)
+    if as_json:
+        typer.echo(json.dumps(view))
+        return
+    total = sum(record.timings_ms.values())
+    because = f", {record.answer.reason}" if record.answer.reason else ""
+    cited = ", ".join(citation["id"] for citation in view["citations"])
+    typer.echo(record.answer.text)
+    typer.secho(f"  [{record.answer.source}{because}{'; ' + cited if cited else ''}; {total:.0f} ms]", dim=True)
+
+
+def _complain(error: Exception, *, as_json: bool) -> None:
+    if as_json:
+        typer.echo(json.dumps({"error": str(error)}))
+    else:
+        typer.secho(str(error), fg="red", err=True)
+
+
+def _table(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(*header, box=None, pad_edge=False)
+    for row in rows:
+        table.add_row(*row)
+    Console().print(table)
+
+
+def main() -> None:
+    """Entry point of the `teller` command."""
+    run_app(app)
