@@ -224,14 +224,15 @@ class CacheLog(Protocol):
         """
         ...
 
-    async def append(self, events: Sequence[Event], *, forget: Sequence[int] = ()) -> int:
+    async def append(self, events: Sequence[Event], *, forget: Sequence[int] = (), only_at: int | None = None) -> int:
         """Write events in order and drop the old ones numbered in `forget`, all or none; gives the head after it.
 
         When this returns, the events survive kill -9, and what was forgotten can no longer be read, here or on disk.
         Numbers that are not there are ignored.
 
         Raises:
-            StoreError: if they could not be written; then nothing has changed.
+            BusyError: if the head is no longer `only_at`; nothing has changed.
+            StoreError: if they could not be written; nothing has changed.
         """
         ...
 

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from teller.audio import SPEECH_RATE_HZ, Pcm
-from teller.errors import EngineError, InputError, StoreCorrupt, StoreError, TellerError
+from teller.errors import BusyError, EngineError, InputError, StoreCorrupt, StoreError, TellerError
 from teller.ports import Event, Passage, Prompt, Vectors
 from teller.turn import Question, Speech, Transcript, TurnRecord
 
@@ -322,10 +322,12 @@ class ScriptedLog:
         """As `CacheLog.head`."""
         return self._head
 
-    async def append(self, events: Sequence[Event], *, forget: Sequence[int] = ()) -> int:
+    async def append(self, events: Sequence[Event], *, forget: Sequence[int] = (), only_at: int | None = None) -> int:
         """As `CacheLog.append`; of course nothing survives the process."""
         if self.fault is not None:
             raise self.fault
+        if only_at not in (None, self._head):
+            raise BusyError(f"the log is at {self._head}, no longer at {only_at}: catch up and try again")
         gone = set(forget)
         self._events = [event for event in self._events if event.seq not in gone] if gone else self._events
         self._events += [replace(event, seq=seq) for seq, event in enumerate(events, self._head + 1)]
