@@ -244,7 +244,7 @@ class ScriptedIndex:
     def load(self, path: Path) -> None:
         """As `VectorIndex.load`."""
         try:
-            with np.load(path) as file:
+            with np.load(io.BytesIO(path.read_bytes())) as file:
                 ids, vectors = file["ids"], file["vectors"]
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as exc:
             raise StoreCorrupt(f"{path.name} is not an index: rebuild it") from exc
