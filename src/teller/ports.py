@@ -10,10 +10,10 @@ EngineError or EngineTimeout on use.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -242,6 +242,37 @@ class CacheLog(Protocol):
         Raises:
             StoreCorrupt: if the log cannot be read.
         """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """Derived state as it was kept: plain data, arrays, and files for `VectorIndex.load`."""
+
+    meta: Mapping[str, Any]
+    arrays: Mapping[str, NDArray[Any]]
+    indexes: Mapping[str, Path]
+
+
+class Snapshots(Protocol):
+    """Keeps the newest snapshot of what was derived from a log; losing it costs time, never data. Blocking."""
+
+    def save(
+        self, meta: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]], indexes: Mapping[str, VectorIndex]
+    ) -> None:
+        """Keep this one, whole or not at all, and forget the others.
+
+        Raises:
+            StoreError: if it cannot be written.
+        """
+        ...
+
+    def load(self) -> Snapshot | None:
+        """The newest one; None if there is none or it is damaged."""
+        ...
+
+    def discard(self) -> None:
+        """Remove every snapshot."""
         ...
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
@@ -105,6 +105,7 @@ class Entries:
             "at": at,
             "expires_at": put.expires_at,
             "cost_ms": put.cost_ms,
+            "right": 1,  # being found grounded, approved or verified was its first check
             "answer": self._keep_answer(put.answer),
             "partition": partition,
         }
@@ -132,7 +133,8 @@ class Entries:
         if not self.rows:
             return np.zeros(0, dtype=np.intp)
         rows: Rows = np.minimum(self.column("id").searchsorted(ids), self.rows - 1)
-        return rows[(self.column("id")[rows] == ids) & (self.column("state")[rows] == State.LIVE)]
+        kept: Rows = rows[(self.column("id")[rows] == ids) & (self.column("state")[rows] == State.LIVE)]
+        return kept
 
     def where(self, mask: NDArray[np.bool_]) -> Rows:
         """The live rows of a mask."""
@@ -161,19 +163,23 @@ class Entries:
         """The answer's id of a live row."""
         return _cut(self._answers[self._columns["answer"][row]])[0].decode("utf-8", "surrogatepass")
 
-    def answers_with(self, *, answer_id: str) -> Rows:
+    def accuracy(self, rows: Rows | int) -> NDArray[np.float64]:
+        """Posterior mean of the share of right hits, from a Beta(1, 1) prior and the checks so far."""
+        right, wrong = self._columns["right"][rows], self._columns["wrong"][rows]
+        return (1.0 + right) / (2.0 + right + wrong)  # type: ignore[no-any-return]
+
+    def answers_with(self, answer_id: str) -> Rows:
         """Places in the answer column of the answers with this id."""
         head = _counted(answer_id.encode("utf-8", "surrogatepass"))
         return np.array([place for place, blob in enumerate(self._answers) if blob.startswith(head)], dtype=np.intp)
 
-    def stamped(self, stamps: Iterable[str], others_of: Mapping[str, str]) -> Rows:
-        """Live rows that rest on one of these stamps, or on another version than `others_of` says for its name."""
-        dead = set(stamps)
-        sets = [
-            any(stamp in dead or is_superseded(stamp, others_of) for stamp in stamps) for stamps in self._stamp_sets
-        ]
-        answers = np.array(sets, dtype=bool)[np.array(self._stamps, dtype=np.intp)] if self._stamps else None
-        return self.where(answers[self.column("answer")]) if answers is not None else np.zeros(0, dtype=np.intp)
+    def stamped(self, is_dead: Callable[[str], bool]) -> Rows:
+        """Live rows that rest on a stamp of this kind."""
+        if not self.rows:
+            return np.zeros(0, dtype=np.intp)
+        sets = np.array([any(map(is_dead, stamps)) for stamps in self._stamp_sets], dtype=bool)
+        answers = sets[np.array(self._stamps, dtype=np.intp)]
+        return self.where(answers[self.column("answer")])
 
     def sizes(self, rows: Rows) -> NDArray[np.int64]:
         """Bytes of text and share of the answer that each row holds, vector and columns not counted."""
@@ -272,11 +278,6 @@ class Entries:
         self._text_bytes += len(blob)
         self._by_answer.set(fingerprint, len(self._answers) - 1)
         return len(self._answers) - 1
-
-
-def is_superseded(stamp: str, current: Mapping[str, str]) -> bool:
-    """Whether another version than this stamp's is current: `current` is stamp by name, the name is before the "@"."""
-    return current.get(stamp.partition("@")[0], stamp) != stamp
 
 
 def _pack(question: Question, sketch: bytes) -> bytes:

@@ -28,8 +28,7 @@ class Kind(StrEnum):
     PUT = "put"
     VERIFY = "verify"  # a hit was checked: right or wrong
     HITS = "hits"  # how often entries were served, counted by one process for a while
-    PROMOTE = "promote"  # an entry leaves quarantine
-    EVICT = "evict"  # entries by number
+    EVICT = "evict"  # entries by number, held ones too
     PURGE = "purge"  # entries by what they rest on
     ERASE = "erase"  # everything of one customer
     CALIBRATE = "calibrate"  # the judge's business: kept, newest of each name, and handed on
@@ -58,7 +57,7 @@ class Put:
         partition: digest.
         vector: (dim,) float32 unit vector of the question.
         expires_at: Unix time in seconds; never moved.
-        trusted: served at once; otherwise it waits in quarantine.
+        trusted: served at once; otherwise it waits in quarantine until it is put again as trusted.
         cost_ms: what making the answer took.
         judge: name of the judge that made the sketch.
     """

@@ -95,7 +95,7 @@ class Judge(Protocol):
     """Decides about neighbours: pure, deterministic, microseconds."""
 
     name: str  # identity of rules and weights: stored sketches of another name are ignored
-    neighbours: int  # how many neighbours it wants to see
+    neighbours: int  # how many neighbours it wants to see; 0: none, and nothing is embedded
     wants_tokens: bool  # whether the embedder is asked for token vectors
 
     def sketch(self, question: Question, vector: Vectors, tokens: Vectors | None) -> bytes:
@@ -123,7 +123,7 @@ class ExactOnly:
     """The judge without evidence: semantic hits are closed in every class."""
 
     name: str = "exact-only"
-    neighbours: int = 1
+    neighbours: int = 0
     wants_tokens: bool = False
 
     def sketch(self, question: Question, vector: Vectors, tokens: Vectors | None) -> bytes:  # noqa: ARG002

@@ -1,0 +1,320 @@
+"""The semantic cache: an earlier answer for a question that means the same, or the reason why not.
+
+`lookup` goes down eight steps, each of which can end it: eligibility, partition, exact text, neighbours, judgement,
+expiry, accuracy, evidence. `offer` puts an answer in if it may be given again. Everything that changes goes through the
+log, so several processes on one log see one cache, and what one of them has purged no other serves.
+
+For one event loop: searches and changes run on its thread and never meet (see replica.py). Not here: whether two
+questions mean the same (the judge), and which may be looked up (the bank's policy).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+
+from teller.cache.canonical import exact_text
+from teller.cache.entries import State
+from teller.cache.events import Kind, Put, write
+from teller.cache.flight import Flights
+from teller.cache.neighbours import near
+from teller.cache.partition import Basis, partition_of
+from teller.cache.replica import Replica, Shelf
+from teller.cache.rules import CacheRules, Offered, Outcome, is_trusted
+from teller.cache.verdict import Judge, Probe, Reject
+from teller.errors import InputError
+from teller.ports import CacheLog, Clock, Embedder, Snapshots, VectorIndex, Vectors
+from teller.turn import Answer, DataClass, Evidence, Hit, Miss, MissReason, Question, Scope, Source, Tier
+
+_Place = tuple[Replica, Shelf]
+
+
+@dataclass(frozen=True, slots=True)
+class PlainUse:
+    """For `check_cache` and `add_to_cache`: on whose behalf, and how a text becomes a redacted question."""
+
+    scope: Scope
+    read: Callable[[str], Question]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CacheStore:
+    """Where a cache is kept.
+
+    Attributes:
+        log: of the shared classes of data.
+        make_index: gives an empty index; each partition has its own.
+        snapshots: of the shared log's state, to start fast.
+        private_log: of customers' own answers, encrypted; without it they are not kept.
+    """
+
+    log: CacheLog
+    make_index: Callable[[], VectorIndex]
+    snapshots: Snapshots | None = None
+    private_log: CacheLog | None = None
+
+
+class SemanticCache:
+    """Lookup and offer over one shared log, and one private log if customers' own answers are kept.
+
+    Args:
+        basis: what answers are made from at present.
+        plain: needed for `check_cache` and `add_to_cache` only.
+    """
+
+    def __init__(
+        self,
+        store: CacheStore,
+        embedder: Embedder,
+        judge: Judge,
+        *,
+        basis: Callable[[], Basis],
+        rules: CacheRules,
+        clock: Clock,
+        plain: PlainUse | None = None,
+    ) -> None:
+        self.rules = rules
+        self.judge = judge
+        self._embedder = embedder
+        self._basis = basis
+        self._clock = clock
+        self._snapshots = store.snapshots
+        self._plain = plain
+        self._shared = Replica(store.log, store.make_index, embedder=embedder.name, dim=embedder.dim)
+        self._private = None
+        if store.private_log is not None:
+            self._private = Replica(store.private_log, store.make_index, embedder=embedder.name, dim=embedder.dim)
+        self._flights = Flights()
+
+    async def open(self) -> None:
+        """Read snapshot and logs; call once, before anything else.
+
+        Raises:
+            ConfigError: if the cache was filled with another embedder.
+            StoreCorrupt: if a log cannot be read.
+        """
+        if self._snapshots is not None:
+            await self._shared.restore(self._snapshots)
+        for replica in self._replicas():
+            await replica.open()
+
+    async def close(self) -> None:
+        """Tell the logs of hits not yet told, and keep a snapshot. The logs stay open: they are their owner's.
+
+        Raises:
+            StoreError: if that cannot be written; nothing that was acknowledged is lost.
+        """
+        for replica in self._replicas():
+            await replica.flush_hits(self._clock.now())
+        if self._snapshots is not None:
+            self._shared.save(self._snapshots)
+
+    async def lookup(self, question: Question, scope: Scope, *, basis: Basis | None = None) -> Hit | Miss:
+        """An earlier answer that may be given to this question, or why there is none.
+
+        Args:
+            question: redacted.
+            scope: on whose behalf, as the channel verified it.
+            basis: what this call's answers are made from, if that differs from the present.
+
+        Raises:
+            InputError: if the question is empty, or a part of the partition is missing.
+            EngineError: if the question cannot be embedded.
+            StoreError: if the log cannot be read.
+        """
+        reason = self.rules.why_not(question, scope)
+        if reason is not None:
+            return Miss(reason)
+        basis = basis or self._basis()
+        await self._catch_up()
+        shelves = self._shelves(scope, basis)
+        found = self._exact(question, shelves)
+        if isinstance(found, Hit):
+            return found
+        if not any(len(shelf.index) for _, shelf in shelves):
+            return found
+        if not self.judge.neighbours:
+            return Miss(MissReason.CLASS_CLOSED if found.reason is MissReason.EMPTY else found.reason)
+        embedded = await self._embed(question)
+        await self._catch_up()  # what was purged meanwhile is not served
+        return self._decide(question, embedded, self._shelves(scope, basis), found)
+
+    async def offer(
+        self, question: Question, answer: Answer, scope: Scope, *, basis: Basis | None = None, cost_ms: float = 0.0
+    ) -> Offered:
+        """Keep a whole, checked answer to be given again, if the rules allow it.
+
+        An approved answer, and a generated one that was found to agree with what it cites, is served at once; any other
+        waits in quarantine. What is said to be kept survives kill -9.
+
+        Args:
+            question: redacted.
+            answer: whole, not a part of a stream.
+            scope: on whose behalf, as the channel verified it.
+            basis: what the answer was made from, if that differs from the present.
+            cost_ms: what making it took; dearer ones are evicted later.
+
+        Raises:
+            InputError: if question or answer is empty, or a part of the partition is missing.
+            EngineError: if the question cannot be embedded.
+            StoreError: if the log cannot be written.
+        """
+        refused = self.rules.why_not_keep(question, answer, scope)
+        if refused is not None:
+            return Offered(refused)
+        replica = self._private if answer.data_class is DataClass.CUSTOMER else self._shared
+        if replica is None:
+            return Offered(Outcome.NOT_ELIGIBLE)
+        partition = partition_of(scope, answer.data_class, basis or self._basis())
+        await replica.catch_up()
+        if replica.orders.forbid(answer.stamps, partition):
+            return Offered(Outcome.STALE)
+        if (same := self._same(replica, partition.digest, question, answer)) is not None:
+            return Offered(Outcome.SAME, same)
+        vector, tokens = await self._embed(question)
+        now = self._clock.now()
+        put = Put(
+            partition.digest,
+            question,
+            vector,
+            answer,
+            expires_at=now + self.rules.ttl_s[answer.data_class],
+            trusted=is_trusted(answer),
+            cost_ms=cost_ms,
+            judge=self.judge.name,
+            sketch=self.judge.sketch(question, vector, tokens),
+        )
+        is_new = partition.digest not in replica.shelves
+        opening = [write(Kind.PARTITION, now, **partition.parts())] if is_new else []
+        entry_id = await replica.append([*opening, put.event(now)])
+        if entry_id in replica.held:
+            return Offered(Outcome.HELD, entry_id)
+        return Offered(Outcome.KEPT, entry_id) if replica.entries.row_of(entry_id) >= 0 else Offered(Outcome.STALE)
+
+    async def flight(self, question: Question, scope: Scope, make: Callable[[], Awaitable[Answer]]) -> Answer:
+        """The answer of `make`; askings of the same text in the same scope while it is made share it.
+
+        Cancelling one caller does not disturb the others. An error of `make` reaches all who wait.
+        """
+        return await self._flights.join((scope, self._basis(), exact_text(question)), make)
+
+    async def check_cache(self, query: str) -> str | None:
+        """An earlier answer's text, or None.
+
+        Raises:
+            InputError: (a ValueError) if the query is empty.
+        """
+        plain = self._plain_use(query)
+        found = await self.lookup(plain.read(query), plain.scope)
+        return found.answer.text if isinstance(found, Hit) else None
+
+    async def add_to_cache(self, query: str, response: str) -> None:
+        """Keep an answer that the caller vouches for.
+
+        Raises:
+            InputError: (a ValueError) if query or response is empty, or the rules do not allow to keep it.
+        """
+        plain = self._plain_use(query, response)
+        digest = hashlib.sha256(response.strip().encode("utf-8", "surrogatepass")).hexdigest()
+        answer = Answer(response.strip(), Source.APPROVED, f"text:{digest[:32]}")
+        offered = await self.offer(plain.read(query), answer, plain.scope)
+        if offered.entry_id is None:
+            raise InputError(f"this answer cannot be kept: {offered.outcome}")
+
+    def _replicas(self) -> list[Replica]:
+        return [self._shared] if self._private is None else [self._private, self._shared]
+
+    async def _catch_up(self) -> None:
+        for replica in self._replicas():
+            await replica.catch_up()
+
+    async def _embed(self, question: Question) -> tuple[Vectors, Vectors | None]:
+        if self.judge.wants_tokens:
+            return await self._embedder.embed_tokens(question.text)
+        return (await self._embedder.embed([question.text]))[0], None
+
+    def _shelves(self, scope: Scope, basis: Basis) -> list[_Place]:
+        """Partitions whose answers this scope may be given, the customer's own first."""
+        own = self._private if scope.customer is not None else None
+        places = [(own, DataClass.CUSTOMER), (self._shared, DataClass.PRODUCT), (self._shared, DataClass.PUBLIC)]
+        found = []
+        for replica, data_class in places:
+            if replica is not None:
+                shelf = replica.shelves.get(partition_of(scope, data_class, basis).digest)
+                found += [(replica, shelf)] if shelf is not None else []
+        return found
+
+    def _exact(self, question: Question, shelves: list[_Place]) -> Hit | Miss:
+        exact, reason = exact_text(question), MissReason.EMPTY
+        for replica, shelf in shelves:
+            entries = replica.entries
+            row = entries.exact(shelf.digest, shelf.place, exact)
+            if row < 0:
+                continue
+            if entries.column("state")[row] != State.LIVE:
+                reason = MissReason.STALE if entries.column("state")[row] == State.STALE else reason
+            elif entries.column("expires_at")[row] <= self._clock.now():
+                reason = MissReason.EXPIRED
+            elif entries.accuracy(row) < self.rules.min_accuracy:
+                reason = MissReason.UNCERTAIN
+            else:
+                entry_id = int(entries.column("id")[row])
+                return _serve(replica, row, Evidence(Tier.EXACT, entry_id, entries.text(row).question))
+        return Miss(reason)
+
+    def _decide(
+        self, question: Question, embedded: tuple[Vectors, Vectors | None], shelves: list[_Place], missed: Miss
+    ) -> Hit | Miss:
+        """The judge's verdict on the neighbours; `missed` is what the exact tier said."""
+        vector, tokens = embedded
+        now, wanted, min_accuracy = self._clock.now(), self.judge.neighbours, self.rules.min_accuracy
+        found = [
+            (neighbour, replica)
+            for replica, shelf in shelves
+            for neighbour in near(replica, shelf, vector, wanted=wanted, now=now, min_accuracy=min_accuracy)
+        ]
+        if not found:
+            return missed
+        found.sort(key=lambda one: (-one[0].similarity, one[0].entry_id))
+        neighbours = tuple(neighbour for neighbour, _ in found[: self.judge.neighbours])
+        risk_class = self.rules.risk_class(question, neighbours[0].data_class)
+        verdict = self.judge.judge(Probe(question, vector, tokens, neighbours, risk_class))
+        if isinstance(verdict, Reject):
+            reason = verdict.reason if missed.reason is MissReason.EMPTY else missed.reason
+            return Miss(reason, neighbours[0].similarity)
+        served, replica = next(one for one in found if one[0].entry_id == verdict.entry_id)
+        evidence = Evidence(
+            Tier.SEMANTIC,
+            served.entry_id,
+            served.question,
+            served.similarity,
+            verdict.votes,
+            len(neighbours),
+            verdict.probability,
+            verdict.bound,
+            dict(verdict.checks),
+        )
+        return _serve(replica, replica.entries.row_of(served.entry_id), evidence)
+
+    def _same(self, replica: Replica, digest: bytes, question: Question, answer: Answer) -> int | None:
+        """An entry that says the same on the same asking and has half its life before it."""
+        shelf = replica.shelves.get(digest)
+        row = replica.entries.exact(digest, shelf.place, exact_text(question)) if shelf else -1
+        if row < 0 or replica.entries.column("state")[row] or replica.entries.answer(row) != answer:
+            return None
+        ttl_s = self.rules.ttl_s[answer.data_class]
+        fresh = replica.entries.column("expires_at")[row] - self._clock.now() > ttl_s / 2
+        return int(replica.entries.column("id")[row]) if fresh else None
+
+    def _plain_use(self, *texts: str) -> PlainUse:
+        if not all(isinstance(text, str) and text.strip() for text in texts):
+            raise InputError("query and response are texts that are not empty")
+        if self._plain is None:
+            raise InputError("this cache was built without `plain`: it does not know on whose behalf to look")
+        return self._plain
+
+
+def _serve(replica: Replica, row: int, evidence: Evidence) -> Hit:
+    replica.served[evidence.entry_id] += 1
+    return Hit(replace(replica.entries.answer(row), source=Source.CACHE, evidence=evidence))
