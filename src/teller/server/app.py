@@ -1,0 +1,195 @@
+"""The web application: the page, health, questions over HTTP, calls over WebSocket. No decisions.
+
+`POST /api/ask` takes {"text": ...} as JSON, or a sound file; `/ws` is described in `messages.py` and `line.py`. Every
+error has the one shape of `failures.py`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import numpy as np
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import FileResponse, JSONResponse, Response
+from fastapi.staticfiles import StaticFiles
+from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import ClientDisconnect, Request
+from starlette.websockets import WebSocket
+
+from teller.audio import Pcm
+from teller.call import Call
+from teller.errors import BusyError, EngineError, TellerError
+from teller.server.bot import Bot
+from teller.server.calls import Calls, KeptCall, Sounds
+from teller.server.failures import failure_of, refusal, response_of
+from teller.server.guard import SUBPROTOCOL, Guard
+from teller.server.limits import Lines, RateLimit, ServerLimits, caller_key
+from teller.server.line import Line, closing_turn
+from teller.server.messages import parse_question, turn_view
+from teller.turn import Done, Sound, Speech, Transcript, TurnRecord
+
+CALL_HEADER = "Teller-Call"
+_READ_S = 30.0  # longest wait for a request's body, and for a sound file to be read
+_READY_S = 10.0  # longest wait for the engines' state
+_STATIC = Path(__file__).parent / "static"
+
+
+def make_app(bot: Bot, limits: ServerLimits) -> FastAPI:
+    """The application around a running bot, which it neither opens nor closes.
+
+    `app.state.lines` tells how many calls run and drains them.
+    """
+    lines, rate = Lines(limits.max_calls), RateLimit(limits.requests_per_minute)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        await lines.drain(limits.drain_s)
+
+    app = FastAPI(
+        lifespan=lifespan,
+        openapi_url=None,  # the generated documentation pages load scripts from elsewhere
+        docs_url=None,
+        redoc_url=None,
+        # FastAPI's own would export exception messages, which may hold a caller's words
+        telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
+    )
+    app.state.lines = lines
+    routes = _Routes(bot, limits, lines, rate)
+    app.add_api_route("/", routes.page, methods=["GET"])
+    app.add_api_route("/healthz", routes.healthz, methods=["GET"])
+    app.add_api_route("/readyz", routes.readyz, methods=["GET"])
+    app.add_api_route("/api/ask", routes.ask, methods=["POST"])
+    app.add_api_route("/api/sounds/{name}", routes.sound, methods=["GET"])
+    app.add_api_websocket_route("/ws", routes.call)
+    app.mount("/static", StaticFiles(directory=_STATIC))
+    app.add_exception_handler(TellerError, _on_error)
+    app.add_exception_handler(HTTPException, _on_refusal)
+    app.add_exception_handler(RequestValidationError, _on_wrong_parameter)
+    app.add_middleware(Guard, limits=limits, rate=rate)
+    if limits.allowed_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=limits.allowed_origins,
+            allow_methods=["GET", "POST"],
+            allow_headers=["Authorization", "Content-Type", CALL_HEADER],
+        )
+    return app
+
+
+class _Routes:
+    def __init__(self, bot: Bot, limits: ServerLimits, lines: Lines, rate: RateLimit) -> None:
+        self._bot = bot
+        self._limits = limits
+        self._lines = lines
+        self._rate = rate
+        self._calls = Calls(bot.new_call, limits)
+        self._sounds = Sounds()
+
+    async def page(self) -> FileResponse:
+        return FileResponse(_STATIC / "index.html")
+
+    async def healthz(self) -> JSONResponse:
+        return JSONResponse({"status": "ok"})
+
+    async def readyz(self) -> JSONResponse:
+        async with asyncio.timeout(_READY_S):
+            engines = dict(await self._bot.ready())
+        ready = not self._lines.stopping.is_set() and all(state == "ok" for state in engines.values())
+        calls = {"active": self._lines.active, "free": self._lines.free}
+        return JSONResponse({"ready": ready, "engines": engines, "calls": calls}, status_code=200 if ready else 503)
+
+    async def ask(self, request: Request, speak: bool = False) -> JSONResponse:
+        kept = self._kept_call(request)
+        heard = await self._read_question(request)
+        with self._lines.hold():
+            kept = kept or self._calls.begin()
+            async with asyncio.timeout(self._limits.max_turn_s):
+                record, sound = await self._answer(heard, kept.call, speak=speak)
+        url = f"/api/sounds/{self._sounds.keep(sound.to_wav())}" if sound else None
+        return JSONResponse(turn_view(record) | {"call": kept.token, "audio_url": url})
+
+    async def sound(self, name: str) -> Response:
+        wav = self._sounds.get(name)
+        if wav is None:
+            raise HTTPException(404, "that sound is not here any more")
+        return Response(wav, media_type="audio/wav")
+
+    async def call(self, socket: WebSocket) -> None:
+        try:
+            with self._lines.hold():
+                await socket.accept(SUBPROTOCOL if SUBPROTOCOL in socket.scope["subprotocols"] else None)
+                caller = caller_key(socket.client.host if socket.client else None)
+                await Line(socket, self._bot, self._limits, self._lines, lambda: self._rate.take(caller)).serve()
+        except BusyError as exc:
+            await response_of(failure_of(exc))(socket.scope, socket.receive, socket.send)
+
+    def _kept_call(self, request: Request) -> KeptCall | None:
+        token = request.headers.get(CALL_HEADER)
+        if token is None:
+            return None
+        kept = self._calls.resume(token)
+        if kept is None:
+            raise HTTPException(404, f"that call has ended; ask without the header {CALL_HEADER} to begin a new one")
+        return kept
+
+    async def _read_question(self, request: Request) -> Transcript | Speech:
+        kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if kind == "application/json":
+            return Transcript(parse_question(await self._read_body(request)))
+        if not kind.startswith("audio/") and kind != "application/ogg":
+            raise HTTPException(415, "send application/json or a sound file (audio/wav, audio/flac, audio/ogg)")
+        body = await self._read_body(request)
+        async with asyncio.timeout(_READ_S):
+            pcm = await asyncio.to_thread(self._bot.read_sound, body)
+        if pcm.duration_s > self._limits.max_audio_s:
+            raise HTTPException(413, f"an utterance lasts at most {self._limits.max_audio_s:g} s")
+        return Speech(pcm)
+
+    async def _read_body(self, request: Request) -> bytes:
+        limit = self._limits.max_message_bytes
+        body = bytearray()
+        try:
+            async with asyncio.timeout(_READ_S):
+                async for piece in request.stream():
+                    body += piece
+                    if len(body) > limit:
+                        raise HTTPException(413, f"a request has at most {limit} bytes")
+        except TimeoutError:
+            raise HTTPException(408, "the request came in too slowly") from None
+        except ClientDisconnect:
+            raise HTTPException(400, "the request broke off") from None
+        return bytes(body)
+
+    async def _answer(self, heard: Transcript | Speech, call: Call, *, speak: bool) -> tuple[TurnRecord, Pcm | None]:
+        sounds: list[Pcm] = []
+        async with closing_turn(self._bot.orchestrator.turn(heard, call, speak=speak)) as events:
+            async for event in events:
+                match event:
+                    case Sound(pcm):
+                        sounds.append(pcm)
+                    case Done(record):
+                        return record, _joined(sounds)
+        raise EngineError("the turn ended without an answer")
+
+
+def _joined(sounds: list[Pcm]) -> Pcm | None:
+    return Pcm(np.concatenate([one.samples for one in sounds]), sounds[0].rate_hz) if sounds else None
+
+
+async def _on_error(_: Request, error: Exception) -> Response:
+    return response_of(failure_of(error))
+
+
+async def _on_refusal(_: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    return refusal(error.status_code, error.detail, headers=error.headers)
+
+
+async def _on_wrong_parameter(_: Request, __: Exception) -> Response:
+    return refusal(400, "'speak' is neither true nor false")

@@ -1,0 +1,59 @@
+"""Run the application with uvicorn until it is told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable
+
+from teller.config import Settings
+from teller.errors import ConfigError
+from teller.server.draining import make_server
+from teller.server.limits import ServerLimits
+from teller.wiring import open_bot
+
+
+def limits_of(settings: Settings) -> ServerLimits:
+    """The limits that the settings ask for."""
+    chosen, token = settings.server, settings.server_token
+    return ServerLimits(
+        max_message_bytes=chosen.max_message_bytes,
+        max_audio_s=chosen.max_audio_s,
+        max_call_s=chosen.max_call_s,
+        max_calls=chosen.max_calls,
+        idle_timeout_s=chosen.idle_timeout_s,
+        requests_per_minute=chosen.requests_per_minute,
+        token=token.get_secret_value() if token else None,
+        allowed_origins=chosen.allowed_origins,
+    )
+
+
+def serve(settings: Settings, announce: Callable[[str], None]) -> None:
+    """Open the bot and serve it until a signal says stop; `announce` is given a line for the operator.
+
+    Raises:
+        TellerError: if the bot cannot be opened or the port is taken.
+    """
+    asyncio.run(_serve(settings, announce))
+
+
+async def _serve(settings: Settings, announce: Callable[[str], None]) -> None:
+    host = settings.server.host
+    with _listen(host, settings.server.port) as listening:
+        async with open_bot(settings) as bot:
+            server = make_server(bot, limits_of(settings), host, settings.server.port)
+            announce(f"Teller listens on {_url(host, listening)} (Ctrl-C stops it)")
+            await server.serve(sockets=[listening])
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=512)
+    except OSError as exc:
+        raise ConfigError(f"cannot listen on {host}, port {port}: {exc.strerror}; choose another with --port") from exc
+
+
+def _url(host: str, listening: socket.socket) -> str:
+    shown = f"[{host}]" if ":" in host else host
+    return f"http://{shown}:{listening.getsockname()[1]}"
