@@ -1,0 +1,266 @@
+"""Rules that forbid an answer from being given to another question, however alike the two sound.
+
+Each rule compares what was asked with what an entry was asked, and names the first difference that it finds: a typed
+value, a negation or an opposite, a time, who does what to whom. The rules fail closed: what they cannot read as equal
+differs. Where words alone do not decide they say nothing; the pair verifier does (`verifier.py`).
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from importlib import resources
+from itertools import pairwise
+
+from teller.cache.canonical import canonical_text
+from teller.turn import MissReason, Question, ValueKind
+
+_PREFIXES = ("un", "in", "im", "ir", "il", "dis", "non", "de")
+_ASKS = "(?= (?:how|what|why|when|where|which|who|if|whether|about))"
+# Negations that do not touch what is asked.
+_HEDGES = re.compile(
+    r"\b(?:i|we) (?:do|am|was|can|could|did) not (?:sure|know|understand|certain|clear|get|see|figure out|work out|tell"
+    rf"|remember|recall){_ASKS}|\bnot sure{_ASKS}"
+    r"|\bwhether or not\b|\bor not$|\bif not\b|\bnot only\b|\bwhy not\b|\bno (?:problem|worries|doubt|idea)\b"
+    r"|\b(?:is|does|do|did|can|could|will|would|are|was) (?:it|he|she|they|you|that) not$"
+    r"|^no(?= (?:i|my|the|it|can|how|what)\b)"
+)
+_BE = frozenset({"am", "is", "are", "was", "were", "be", "been", "being", "get", "gets", "got"})
+_PARTICIPLE = re.compile(
+    r".+(?:ed|en|wn|rn|ght|elt|ept|ost|aid|ung|unk|ent|eld|ead|old|ound|ut|it)$"
+    r"|(?:left|made|done|met|won|run|set|shot|understood|begun|hurt|beat|let|sat|dug|stuck|struck)$"
+)
+_MAY = re.compile(
+    r"(?:can|may|could|am i (?:allowed|able)|is it (?:possible|allowed|ok|okay)|are (?:we|you|customers) allowed)\b"
+)
+_MUST = re.compile(
+    r"(?:must|do (?:i|we|you|customers) (?:have|need) to|am i (?:required|obliged)"
+    r"|is it (?:necessary|required|mandatory|compulsory|obligatory))\b"
+)
+_USED_TO = re.compile(
+    r"(?<!\bis )(?<!\bare )(?<!\bbe )(?<!\bwas )(?<!\bwere )(?<!\bam )(?<!\bget )(?<!\bgetting )\bused? to (?!.{0,3}$)"
+)
+_HE, _SHE = frozenset({"he", "him", "his", "himself"}), frozenset({"she", "her", "hers", "herself"})
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """What two questions differ in.
+
+    Attributes:
+        rule: name of the rule, as evidence shows it.
+        found: the two sides, for people to read.
+    """
+
+    rule: str
+    reason: MissReason
+    found: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A question as the rules read it: made once, compared many times.
+
+    Attributes:
+        words: of the canonical text.
+        content: the words that carry the subject, in order.
+        negations: how many negations touch what is asked.
+    """
+
+    question: Question
+    words: tuple[str, ...]
+    content: tuple[str, ...]
+    negations: int
+
+
+class Guards:
+    """All the rules, with a bank's own opposite actions beside the ones that ship.
+
+    Args:
+        opposites: pairs of opposite effect, as in ("block", "unblock") or ("activate", "turn off").
+    """
+
+    def __init__(self, opposites: Iterable[tuple[str, str]] = ()) -> None:
+        words = tomllib.loads(resources.files("teller").joinpath("data/english.toml").read_text("utf-8"))
+        self._small = frozenset(words["small"].split())
+        self._negators = frozenset(words["negators"].split())
+        self._breaks = frozenset(words["breaks"].split())
+        self._before, self._after = frozenset(words["before"].split()), frozenset(words["after"].split())
+        self._opposite: dict[str, set[str]] = {}
+        pairs = [tuple(pair) for pair in opposites]
+        self._phrases = [(set(left.split()), set(right.split())) for left, right in pairs if " " in left + right]
+        for left, right in [*words["opposites"], *(pair for pair in pairs if " " not in "".join(pair))]:
+            for here, there in ((left, right), (right, left)):
+                for word in here.split():
+                    self._opposite.setdefault(word, set()).update(there.split())
+
+    def read(self, question: Question) -> Reading:
+        """Read a question for `difference`."""
+        line = canonical_text(question.text)
+        words = tuple(line.split())
+        negations = sum(word in self._negators for word in _HEDGES.sub(" ", line).split())
+        content = tuple(word for word in words if word not in self._small and word not in self._negators)
+        return Reading(question, words, content, negations)
+
+    def difference(self, asked: Reading, stored: Reading) -> Difference | None:
+        """The first difference that forbids giving one's answer to the other; None if no rule finds any."""
+        values = _value_difference(asked, stored)
+        if values or asked.words == stored.words:
+            return values
+        return (
+            self._name_difference(asked, stored)
+            or self._polarity_difference(asked, stored)
+            or _modality_difference(asked, stored)
+            or self._time_difference(asked, stored)
+            or self._role_difference(asked, stored)
+        )
+
+    def _name_difference(self, asked: Reading, stored: Reading) -> Difference | None:
+        here, there = (self._names(r.question.text) - set(o.words) for r, o in ((asked, stored), (stored, asked)))
+        if not (here and there):
+            return None
+        found = f"{', '.join(sorted(here))} against {', '.join(sorted(there))}"
+        return Difference("names", MissReason.VALUES_DIFFER, found)
+
+    def _names(self, text: str) -> set[str]:
+        """Words with a capital inside a sentence, lower-cased; none where capitals mean nothing."""
+        words = re.findall(r"[^\W\d_]+|[.!?]", text)
+        inside = [word for before, word in pairwise(words) if before not in ".!?" and word not in ".!?"]
+        capital = {word.casefold() for word in inside if word[0].isupper()} - {"i"}
+        return set() if capital & self._small else capital  # a Headline, or SHOUTED
+
+    def _polarity_difference(self, asked: Reading, stored: Reading) -> Difference | None:
+        turns = [f"{asked.negations} against {stored.negations} negations"] * ((asked.negations + stored.negations) % 2)
+        here, there = set(asked.words) - set(stored.words), set(stored.words) - set(asked.words)
+        opposed = len(turns)
+        for word in sorted(here):
+            facing = (self._opposite.get(word, set()) | _stripped(word)) & there
+            facing |= {other for other in there if word in _stripped(other)}
+            if facing:
+                turns.append(f"{word} against {min(facing)}")
+        if len(turns) == opposed:
+            turns += self._opposite_phrase(set(asked.words), set(stored.words))
+        if len(turns) % 2:
+            return Difference("polarity", MissReason.POLARITY_DIFFERS, "; ".join(turns))
+        return None
+
+    def _opposite_phrase(self, asked: set[str], stored: set[str]) -> list[str]:
+        for left, right in self._phrases:
+            for here, there in ((left, right), (right, left)):
+                if here <= asked and there <= stored and not here <= stored and not there <= asked:
+                    return [f"{' '.join(sorted(here))} against {' '.join(sorted(there))}"]
+        return []
+
+    def _time_difference(self, asked: Reading, stored: Reading) -> Difference | None:
+        before = [bool(self._before & set(reading.words)) for reading in (asked, stored)]
+        after = [bool(self._after & set(reading.words)) for reading in (asked, stored)]
+        if before[0] != before[1] and after[0] != after[1] and before[0] == after[1]:
+            return Difference("time", MissReason.POLARITY_DIFFERS, "before against after")
+        once = [bool(_USED_TO.search(" ".join(reading.words))) for reading in (asked, stored)]
+        if once[0] != once[1]:
+            return Difference("time", MissReason.POLARITY_DIFFERS, "once against now")
+        return None
+
+    def _role_difference(self, asked: Reading, stored: Reading) -> Difference | None:
+        here, there = self._ends(asked.words), self._ends(stored.words)
+        if here[0] & there[1] - there[0] or here[1] & there[0] - there[1]:
+            return Difference("direction", MissReason.ROLES_DIFFER, f"from {_said(here)} against from {_said(there)}")
+        people = [[word in _SHE for word in reading.words if word in _SHE | _HE] for reading in (asked, stored)]
+        if people[0] and people[1] and people[0] != people[1]:
+            return Difference("pronouns", MissReason.ROLES_DIFFER, "he against she")
+        if self._swapped(asked, stored):
+            return Difference("roles", MissReason.ROLES_DIFFER, "who does it against whom it is done to")
+        return None
+
+    def _swapped(self, asked: Reading, stored: Reading) -> bool:
+        passive, other = self._passive(asked.words), self._passive(stored.words)
+        if passive and other:
+            return bool(passive.doer & other.done_to or passive.done_to & other.doer)
+        if passive:
+            return not _does(stored.words, passive)
+        if other:
+            return not _does(asked.words, other)
+        return sorted(asked.content) == sorted(stored.content) and _unlisted(asked) != _unlisted(stored)
+
+    def _ends(self, words: Sequence[str]) -> tuple[set[str], set[str]]:
+        """The content words that follow "from" and those that follow "to", as far as the phrase goes."""
+        ends: tuple[set[str], set[str]] = (set(), set())
+        at: int | None = None
+        for word in words if "from" in words else ():
+            if word in {"from", "to", "into"}:
+                at = 0 if word == "from" else 1
+            elif word in self._breaks:
+                at = None
+            elif at is not None and word not in self._small:
+                ends[at].add(word)
+        return ends
+
+    def _passive(self, words: Sequence[str]) -> _Passive | None:
+        """Reads "was the land bought by Tyler"; None if there is no such phrase."""
+        for at, word in enumerate(words):
+            if word != "by" or at < 2 or not _PARTICIPLE.match(words[at - 1]) or not _BE & set(words[: at - 1]):
+                continue
+            done_to = frozenset(words[: at - 1]) - self._small
+            doer = frozenset(words[at + 1 : at + 6]) - self._small
+            if done_to and doer:
+                return _Passive(done_to, doer)
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class _Passive:
+    done_to: frozenset[str]
+    doer: frozenset[str]
+
+
+def _value_difference(asked: Reading, stored: Reading) -> Difference | None:
+    here, there = (Counter((value.kind, value.canonical) for value in r.question.values) for r in (asked, stored))
+    if here == there:
+        return None
+    found = f"{_listed(here - there)} against {_listed(there - here)}"
+    return Difference("values", MissReason.VALUES_DIFFER, found)
+
+
+def _listed(values: Counter[tuple[ValueKind, str]]) -> str:
+    return ", ".join(f"{kind} {canonical}" for kind, canonical in sorted(values)) or "none"
+
+
+def _stripped(word: str) -> set[str]:
+    return {word[len(prefix) :] for prefix in _PREFIXES if word.startswith(prefix) and len(word) > len(prefix) + 3}
+
+
+def _modality_difference(asked: Reading, stored: Reading) -> Difference | None:
+    may, must = ([bool(way.match(" ".join(reading.words))) for reading in (asked, stored)] for way in (_MAY, _MUST))
+    if (may[0] and must[1]) or (may[1] and must[0]):
+        return Difference("modality", MissReason.POLARITY_DIFFERS, "may against must")
+    return None
+
+
+def _said(ends: tuple[set[str], set[str]]) -> str:
+    return f"{' '.join(sorted(ends[0])) or '?'} to {' '.join(sorted(ends[1])) or '?'}"
+
+
+def _does(words: Sequence[str], passive: _Passive) -> bool:
+    """Whether an active sentence does not say the reverse of a passive one: the doer comes before the done-to."""
+    doer = [at for at, word in enumerate(words) if word in passive.doer]
+    done_to = [at for at, word in enumerate(words) if word in passive.done_to]
+    return not (doer and done_to) or doer[0] < done_to[0]
+
+
+def _unlisted(reading: Reading) -> list[str]:
+    """Content words in order, but the items of a list ("a, b and c") in the order of the alphabet."""
+    groups: list[list[str]] = []
+    joined = False
+    for word in reading.words:
+        if word in {"and", "or"}:
+            joined = True
+        elif word in reading.content:
+            if joined and groups:
+                groups[-1].append(word)
+            else:
+                groups.append([word])
+            joined = False
+    return [word for group in groups for word in sorted(group)]
