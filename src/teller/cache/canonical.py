@@ -59,6 +59,8 @@ def exact_key(partition: bytes, exact: str) -> int:
 def _written_out(token: str) -> str:
     if token in _WHOLE:
         return _WHOLE[token]
+    if "'" not in token:
+        return token
     for ending, words in _ENDINGS:
         if token.endswith(ending) and len(token) > len(ending):
             return token[: -len(ending)] + words

@@ -140,14 +140,16 @@ class Entries:
         """The live rows of a mask."""
         return np.flatnonzero(mask & (self.column("state") == State.LIVE))
 
-    def exact(self, partition: bytes, place: int, exact: str) -> int:
-        """The newest row with this exact text in the partition, live or not; -1 if there is none."""
+    def exact(self, partition: bytes, place: int, question: Question, exact: str) -> int:
+        """The newest row in the partition with the same exact text (of this question), live or not; -1 for none."""
         row = self._by_key.get(exact_key(partition, exact))
         if row < 0 or self._columns["partition"][row] != place:
             return -1
         if self._columns["state"][row]:
             return row  # its text is gone; it only tells why nothing is served
         text = self.text(row)
+        if text.question == question.text and text.values == question.values:
+            return row
         return row if exact_text(Question(text.question, text.values)) == exact else -1
 
     def text(self, row: int) -> Text:

@@ -228,7 +228,7 @@ class Replica:
 
     def _shelve(self, entry_id: int, put: Put, shelf: Shelf, at: float) -> None:
         """Put an entry in service in place of an older one for the same asking."""
-        row = self.entries.exact(shelf.digest, shelf.place, exact_text(put.question))
+        row = self.entries.exact(shelf.digest, shelf.place, put.question, exact_text(put.question))
         if row >= 0 and not self.entries.column("state")[row]:
             self._remove(np.array([row]), State.GONE)
         self.entries.add(entry_id, put, shelf.place, at)

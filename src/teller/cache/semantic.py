@@ -13,6 +13,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from teller.cache.canonical import exact_text
 from teller.cache.entries import State
@@ -28,6 +29,7 @@ from teller.ports import CacheLog, Clock, Embedder, Snapshots, VectorIndex, Vect
 from teller.turn import Answer, DataClass, Evidence, Hit, Miss, MissReason, Question, Scope, Source, Tier
 
 _Place = tuple[Replica, Shelf]
+_KNOWN_DIGESTS = 8_192
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +88,7 @@ class SemanticCache:
         if store.private_log is not None:
             self._private = Replica(store.private_log, store.make_index, embedder=embedder.name, dim=embedder.dim)
         self._flights = Flights()
+        self._digest = lru_cache(maxsize=_KNOWN_DIGESTS)(_digest)
 
     async def open(self) -> None:
         """Read snapshot and logs; call once, before anything else.
@@ -241,7 +244,7 @@ class SemanticCache:
         found = []
         for replica, data_class in places:
             if replica is not None:
-                shelf = replica.shelves.get(partition_of(scope, data_class, basis).digest)
+                shelf = replica.shelves.get(self._digest(scope, data_class, basis))
                 found += [(replica, shelf)] if shelf is not None else []
         return found
 
@@ -249,7 +252,7 @@ class SemanticCache:
         exact, reason = exact_text(question), MissReason.EMPTY
         for replica, shelf in shelves:
             entries = replica.entries
-            row = entries.exact(shelf.digest, shelf.place, exact)
+            row = entries.exact(shelf.digest, shelf.place, question, exact)
             if row < 0:
                 continue
             if entries.column("state")[row] != State.LIVE:
@@ -300,7 +303,7 @@ class SemanticCache:
     def _same(self, replica: Replica, digest: bytes, question: Question, answer: Answer) -> int | None:
         """An entry that says the same on the same asking and has half its life before it."""
         shelf = replica.shelves.get(digest)
-        row = replica.entries.exact(digest, shelf.place, exact_text(question)) if shelf else -1
+        row = replica.entries.exact(digest, shelf.place, question, exact_text(question)) if shelf else -1
         if row < 0 or replica.entries.column("state")[row] or replica.entries.answer(row) != answer:
             return None
         ttl_s = self.rules.ttl_s[answer.data_class]
@@ -318,3 +321,7 @@ class SemanticCache:
 def _serve(replica: Replica, row: int, evidence: Evidence) -> Hit:
     replica.served[evidence.entry_id] += 1
     return Hit(replace(replica.entries.answer(row), source=Source.CACHE, evidence=evidence))
+
+
+def _digest(scope: Scope, data_class: DataClass, basis: Basis) -> bytes:
+    return partition_of(scope, data_class, basis).digest

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 from teller.ports import Vectors
 from teller.turn import DataClass, MissReason, Question, Value
@@ -108,13 +108,26 @@ class Judge(Protocol):
 
 
 class ClassMonitor(Protocol):
-    """Is told how shadow-checked hits turned out; tightens or closes a risk class by itself.
+    """Is told calibrations and how shadow-checked hits turned out; tightens or closes a risk class by itself.
 
-    The judge that asks it lives beside it; the cache only reports.
+    The cache replays the log to it: every process tells its monitor the same facts in the same order. The judge that
+    asks the monitor lives beside it.
     """
+
+    def calibrate(self, body: Mapping[str, Any]) -> None:
+        """A calibration is in force: what `SemanticCache.upkeep.calibrate` was given, JSON; newest of each "name"."""
+        ...
 
     def observe(self, risk_class: str, right: bool, probability: float) -> None:
         """One hit of the class was checked; `probability` is what the judge had claimed for it."""
+        ...
+
+    def dump(self) -> dict[str, Any]:
+        """JSON of what was observed, so that old observations can be dropped from the log; not the calibrations."""
+        ...
+
+    def load(self, body: Mapping[str, Any]) -> None:
+        """Begin with what `dump` gave, instead of what was observed so far; {} is the beginning."""
         ...
 
 
