@@ -276,6 +276,22 @@ class Snapshots(Protocol):
         ...
 
 
+class Cipher(Protocol):
+    """Encrypts what is private, and notices every change to it."""
+
+    def seal(self, plain: bytes, context: bytes) -> bytes:
+        """Encrypt; `context` is not hidden, but must be the same to open."""
+        ...
+
+    def open(self, sealed: bytes, context: bytes) -> bytes:
+        """Decrypt.
+
+        Raises:
+            StoreCorrupt: if key or context are others, or a bit was changed.
+        """
+        ...
+
+
 class Observer(Protocol):
     """Is told facts; never raises, never blocks."""
 
