@@ -9,14 +9,19 @@ linear in the length of the text.
 from __future__ import annotations
 
 import datetime
+from collections.abc import Callable, Sequence
 from decimal import Decimal, InvalidOperation
 
 from teller.errors import InputError
 from teller.turn import Value, ValueKind
-from teller.values.calendar import date, time_of_day
+from teller.values import dates, measures
+from teller.values.clock import time_of_day
+from teller.values.counts import count, id_tail
+from teller.values.dates import date
 from teller.values.measures import duration, money, percentage
-from teller.values.names import Catalogue, person
-from teller.values.numbers import Found, Number, Reading, items, plain, spoken_numbers, word_set
+from teller.values.names import GIVEN_NAMES, Catalogue, person
+from teller.values.numbers import items, spoken_numbers
+from teller.values.reading import Found, Number, Reading, word_set
 
 __all__ = [
     "Catalogue",
@@ -29,18 +34,14 @@ __all__ = [
     "spoken_numbers",
 ]
 
-_LENDING = word_set(
-    "borrow borrowing loan loans lend mortgage mortgages repay repayment repayments repaying finance instalment "
-    "instalments apr"
+Rule = Callable[[Reading, int], Found | None]
+_OF_NUMBERS: tuple[Rule, ...] = (id_tail, percentage, time_of_day, date, duration, money, count)
+_OF_WORDS: tuple[Rule, ...] = (date, duration, money)
+_STARTS = dates.STARTS | measures.STARTS
+_TERMS = word_set(
+    "apr borrow borrowing earn finance instalment instalments interest invest lend loan loans mortgage mortgages pay "
+    "repay repaying repayment repayments save saving savings"
 )
-_TAIL_CUES = word_set("ending ends ended end finishing finishes terminating last final")
-_TAIL_JOINS = word_set(
-    "in with on is are : of the my card account it its digits digit numbers number four three that as"
-)
-_PRONOUN_BEFORE = word_set(
-    "this that which the another each new any only no every old a an other wrong right same first last"
-)
-_NOT_COUNTED = word_set("of is that and to for thing more or another who which was has can")
 
 
 def find_values(
@@ -55,8 +56,8 @@ def find_values(
         currency: ISO 4217 code of amounts that name none.
     """
     read = items(text)
-    lending = any(item.text in _LENDING for item in read)
-    reading = Reading(read, currency, today, lending)
+    has_terms = any(item.text in _TERMS for item in read)
+    reading = Reading(read, currency, today, has_terms)
     values = []
     i = 0
     while i < len(read):
@@ -70,60 +71,26 @@ def find_values(
 
 
 def _value_at(reading: Reading, catalogue: Catalogue, i: int) -> Found | None:
-    named = catalogue.find(reading, i)
-    if named is not None:
-        return named
-    for rule in (id_tail, percentage, time_of_day, date, duration, money, person, count):
+    """What the first rule that reads something at i reads; most words begin nothing and are passed at once."""
+    found = catalogue.find(reading, i)
+    item = reading.items[i]
+    if found is not None:
+        return found
+    if item.number is not None:
+        return _first(_OF_NUMBERS, reading, i)
+    if item.text.removesuffix("'s") in _STARTS and (found := _first(_OF_WORDS, reading, i)):
+        return found
+    if item.text in {"noon", "midday", "midnight"}:
+        return time_of_day(reading, i)
+    return person(reading, i) if item.raw[0].isupper() or item.text in GIVEN_NAMES else None
+
+
+def _first(rules: Sequence[Rule], reading: Reading, i: int) -> Found | None:
+    for rule in rules:
         found = rule(reading, i)
         if found is not None:
             return found
     return None
-
-
-def id_tail(reading: Reading, i: int) -> Found | None:
-    """The last digits of a card or account: "ending 1234", "last four digits 4 4 2 1", "****1234"."""
-    said = reading.number(i)
-    if said is None or not said.digits or len(said.digits) > 8:
-        return None
-    digits, after = said.digits, i + 1
-    if reading.glued(i) and reading.word(i - 1) in {"*", "•", "x", "xx", "xxx", "xxxx"}:
-        return Found(ValueKind.ID_TAIL, digits, i, after)
-    if not _tail_cued(reading, i):
-        return None
-    while (more := reading.number(after)) is not None and more.digits and len(digits + more.digits) <= 6:
-        digits, after = digits + more.digits, after + 1
-    if len(digits) == 5 and reading.word(i - 1) in {"last", "final"} and said.parts[:1] == ("4",):
-        digits = digits[1:]  # "last four four four two one"
-    alone = reading.ends(after) or (reading.word(after) != "" and not duration(reading, after - 1))
-    tail = 3 <= len(digits) <= 6 and not date(reading, i) and alone
-    return Found(ValueKind.ID_TAIL, digits, i, after) if tail else None
-
-
-def _tail_cued(reading: Reading, i: int) -> bool:
-    for k in range(i - 1, max(-1, i - 7), -1):
-        word = reading.word(k)
-        if word in _TAIL_CUES:
-            return True
-        four = reading.number(k)
-        if word not in _TAIL_JOINS and not (four is not None and four.value in (3, 4)):
-            return False
-    return False
-
-
-def count(reading: Reading, i: int) -> Found | None:
-    """A number that is nothing else: "two cards" is "2", "the second card" is "#2"."""
-    said = reading.number(i)
-    if said is None:
-        return None
-    text = reading.items[i].text
-    after = reading.word(i + 1)
-    if text == "one" and (reading.word(i - 1) in _PRONOUN_BEFORE or not after.isalpha() or after in _NOT_COUNTED):
-        return None
-    if said.ordinal:
-        idiom = after in {"of", "name", "names", "party", "hand"} or (text == "first" and reading.word(i - 1) == "at")
-        return None if idiom and not text[0].isdecimal() else Found(ValueKind.COUNT, f"#{plain(said.value)}", i, i + 1)
-    leading = said.digits if len(said.digits) > 1 and said.digits[0] == "0" else plain(said.value)
-    return Found(ValueKind.COUNT, leading, i, i + 1)
 
 
 def _decimal(value: Value, text: str) -> Decimal:

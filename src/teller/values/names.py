@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from teller.turn import ValueKind
-from teller.values.numbers import Found, Item, Reading, items, plain, word_set
+from teller.values.numbers import items
+from teller.values.reading import Found, Item, Reading, plain, word_set
 
 _TITLES = word_set("mr mrs ms miss mx dr sir lady lord prof professor")
 GIVEN_NAMES = word_set(

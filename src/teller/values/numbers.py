@@ -13,21 +13,12 @@ one ("a hundred five"). Numbers without a scale that follow one another are read
 
 from __future__ import annotations
 
-import datetime
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from types import MappingProxyType
 
-from teller.turn import ValueKind
-
-_TOKEN = re.compile(r"\[[a-z]+(?:-[a-z]+)?(?: \d{1,2})?\]|\d+|[^\W\d_]+(?:['’][^\W\d_]+)*|\S")
-
-
-def word_set(text: str) -> frozenset[str]:
-    """The words of a text as a set: the tables of words below are written as prose."""
-    return frozenset(text.split())
+from teller.values.reading import Item, Number, is_whole, tokens, word_set
 
 
 def _numbered(text: str, first: int, step: int = 1) -> dict[str, int]:
@@ -52,54 +43,17 @@ _GLUED_SCALES = {"k": 10**3, "m": 10**6, "mn": 10**6, "bn": 10**9}
 _FRACTIONS = {"½": Decimal("0.5"), "¼": Decimal("0.25"), "¾": Decimal("0.75")}
 _REPEATS = {"double": 2, "triple": 3, "treble": 3}
 _MEASURES = word_set("year years month months week weeks day days hour hours minute minutes percent percentage per %")
-_ENDS = frozenset(".?!;,:)")
+_GLUED = _MEASURES | word_set(
+    "k m mn bn x p y h am pm yr yrs mo mos mth mths wk wks hr hrs min mins sec secs pct bps bp st nd rd th quid pounds "
+    "euros dollars pence cents c a gbp usd eur apr aer thousand million billion hundred percent grand"
+)
+_GLUED_BEFORE = word_set("x xx xxx xxxx gbp usd eur chf cad aud jpy inr pln sek nok dkk us")
+_STARTS = frozenset(
+    {*UNITS, *_TEENS, *_TENS, *_ORDINALS, *SCALES, *_FRACTIONS, *_REPEATS}
+    | word_set("hundred oh o a an half quarter three point dozen")
+)
+_CONTINUES = (_STARTS - {"a", "an"}) | _SUFFIXES | set(_GLUED_SCALES) | {"and", "quarters"}
 _LONGEST = 18  # digits; a longer run is a code, not a quantity
-
-
-@dataclass(frozen=True, slots=True)
-class Number:
-    """A number in a text.
-
-    Attributes:
-        value: what it counts; for digits said one by one, the number that they write.
-        start: first character of it in the text.
-        end: one past its last character.
-        digits: as written or said, leading zeros kept; empty if it was not said as digits ("ten thousand", "1.5").
-        parts: the pieces of a number said in pieces ("20", "26"), else one piece or none.
-        ordinal: "second", "24th".
-        scaled: with a scale ("10k", "ten thousand", "1.5 million").
-    """
-
-    value: Decimal
-    start: int
-    end: int
-    digits: str = ""
-    parts: tuple[str, ...] = ()
-    ordinal: bool = False
-    scaled: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Item:
-    """A word, a sign, a placeholder such as "[card]", or a number.
-
-    Attributes:
-        text: lower case; apostrophes straight.
-        raw: as written.
-        glued: nothing stands between it and the item before.
-    """
-
-    text: str
-    raw: str
-    start: int
-    end: int
-    glued: bool
-    number: Number | None = None
-
-    @property
-    def is_placeholder(self) -> bool:
-        """Whether it stands for something that was taken out."""
-        return len(self.text) > 1 and self.text[0] == "["
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +64,7 @@ class _Part:
     after: int
     digits: str = ""
     scaled: bool = False
+    scale: int = 1
     ordinal: bool = False
     parts: tuple[str, ...] = ()
 
@@ -117,18 +72,6 @@ class _Part:
 def spoken_numbers(text: str) -> tuple[Number, ...]:
     """The numbers in a text, written or spoken, in order, not overlapping."""
     return tuple(item.number for item in items(text) if item.number is not None)
-
-
-def tokens(text: str) -> list[Item]:
-    """Words, digit strings, single signs and placeholders, in order; numbers are not read yet."""
-    found = []
-    end = 0
-    for match in _TOKEN.finditer(text):
-        raw = match.group()
-        lower = raw.lower().replace("’", "'")
-        found.append(Item(lower, raw, match.start(), match.end(), match.start() == end and end > 0))
-        end = match.end()
-    return found
 
 
 def items(text: str) -> list[Item]:
@@ -143,7 +86,9 @@ def items(text: str) -> list[Item]:
             i += 1
             continue
         first, last = words[i], words[part.after - 1]
-        number = Number(part.value, first.start, last.end, part.digits, part.parts, part.ordinal, part.scaled)
+        number = Number(
+            part.value, first.start, last.end, part.digits, part.parts, part.ordinal, part.scaled, part.scale
+        )
         raw = text[first.start : last.end]
         found.append(replace(first, text=raw.lower(), raw=raw, end=last.end, number=number))
         i = part.after
@@ -160,23 +105,31 @@ def _glued(words: Sequence[Item], i: int) -> bool:
 
 def _number_at(words: Sequence[Item], i: int) -> _Part | None:
     """The number that begins at i, the longest reading first."""
-    if words[i].text.isdecimal() and _in_a_name(words, i):
+    word = words[i].text
+    if not word.isdecimal():
+        if word not in _STARTS:
+            return None
+    elif _in_a_name(words, i):
         return None
+    elif len(word) > _LONGEST or not _continues(words, i + 1):
+        return _Part(Decimal(word), i + 1, digits=word)
     return _ordinal(words, i) or _sequence(words, i) or _cardinal(words, i)
 
 
+def _continues(words: Sequence[Item], i: int) -> bool:
+    """Whether the item at i can belong to the digits before it; decides quickly for most."""
+    word = _word(words, i)
+    if word in {".", ",", "-"}:
+        return words[i].glued and _word(words, i + 1).isdecimal()
+    return word.isdecimal() or word in _CONTINUES
+
+
 def _in_a_name(words: Sequence[Item], i: int) -> bool:
-    """Digits glued to letters that are no unit ("3D", "GB29", "401k") belong to a name or a code."""
+    """Digits glued to letters that are no unit ("3D", "2FA", "GB29", "401k") belong to a name or a code."""
     after = _word(words, i + 1) if _glued(words, i + 1) else ""
-    if (words[i].text, after) == ("401", "k"):
+    if (words[i].text, after) == ("401", "k") or (after.isalpha() and after not in _GLUED):
         return True
-    if after.isalpha() and len(after) == 1 and after not in "kmpyhd%":
-        return True
-    return (
-        words[i].glued
-        and _word(words, i - 1).isalpha()
-        and _word(words, i - 1) not in _MEASURES | {"x", "xx", "xxx", "xxxx"}
-    )
+    return words[i].glued and _word(words, i - 1).isalpha() and _word(words, i - 1) not in _GLUED_BEFORE
 
 
 def _ordinal(words: Sequence[Item], i: int) -> _Part | None:
@@ -254,9 +207,7 @@ def _leads_a_cardinal(words: Sequence[Item], after: int) -> bool:
         return True
     if word in {".", ",", "/", ":"}:
         return _glued(words, after) and _glued(words, after + 1) and _word(words, after + 1).isdecimal()
-    return word in _GLUED_SCALES | {"th": 1, "st": 1, "nd": 1, "rd": 1, "p": 1, "pm": 1, "am": 1} and _glued(
-        words, after
-    )
+    return word in _GLUED and _glued(words, after)
 
 
 def _two_numbers(words: Sequence[Item], i: int, j: int) -> bool:
@@ -280,7 +231,7 @@ def _cardinal(words: Sequence[Item], i: int) -> _Part | None:
             return _Part(total + group.value, group.after, digits if not limit else "", scaled or limit > 0)
         total, limit, j = total + group.value * scale, scale, group.after + 1
         group = _rest(words, j, limit, between=_word(words, i - 1) == "between")
-    return _Part(total, j, scaled=True) if limit else None
+    return _Part(total, j, scaled=True, scale=limit) if limit else None
 
 
 def _rest(words: Sequence[Item], j: int, limit: int, *, between: bool) -> _Part | None:
@@ -301,7 +252,7 @@ def _rest(words: Sequence[Item], j: int, limit: int, *, between: bool) -> _Part 
 
 def _scale_at(words: Sequence[Item], i: int) -> int:
     word = _word(words, i)
-    if _glued(words, i) and word in _GLUED_SCALES and words[i - 1].text.isdecimal():
+    if word in _GLUED_SCALES and words[i - 1].text.isdecimal() and (words[i].glued or word == "k"):
         return _GLUED_SCALES[word]
     return SCALES.get(word, 0)
 
@@ -381,7 +332,7 @@ def _next_group(words: Sequence[Item], j: int) -> bool:
 
 def _point(words: Sequence[Item], i: int, whole: Decimal) -> _Part | None:
     """Decimals after "point": "five", "two five", "twenty five", "oh five"."""
-    if _word(words, i) != "point" or whole != whole.to_integral_value():
+    if _word(words, i) != "point" or not is_whole(whole):
         return None
     digits, j = "", i + 1
     while len(digits) < _LONGEST and (atom := _atom(words, j)):
@@ -445,52 +396,3 @@ def _before_scale(words: Sequence[Item], i: int) -> int:
     j = i + 1 if _word(words, i) == "of" else i
     j = j + 1 if _word(words, j) in {"a", "an"} else j
     return j if _word(words, j) in SCALES else i
-
-
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """A text that is being read: its items, and what the reader knows.
-
-    Attributes:
-        items: as `items` gives them.
-        currency: of amounts that name none.
-        today: the day of the question, None if it is not known.
-        is_loan: the question is about lending, so "in five years" is a term and not a day.
-    """
-
-    items: Sequence[Item]
-    currency: str = "GBP"
-    today: datetime.date | None = None
-    is_loan: bool = False
-
-    def word(self, i: int) -> str:
-        """The item at i in lower case; empty for a number, and outside the text."""
-        return self.items[i].text if 0 <= i < len(self.items) and self.items[i].number is None else ""
-
-    def number(self, i: int) -> Number | None:
-        """The number at i, None for a word, and outside the text."""
-        return self.items[i].number if 0 <= i < len(self.items) else None
-
-    def glued(self, i: int) -> bool:
-        """Whether nothing stands between the item at i and the one before."""
-        return i < len(self.items) and self.items[i].glued
-
-    def ends(self, i: int) -> bool:
-        """Whether a sentence, a clause or the text ends before i."""
-        return not 0 <= i < len(self.items) or self.word(i) in _ENDS
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """A value that a rule found: the items from `first` up to `after`."""
-
-    kind: ValueKind
-    canonical: str
-    first: int
-    after: int
-
-
-def plain(value: Decimal) -> str:
-    """A decimal without exponent or trailing zeros: equal for equal values."""
-    text = format(value, "f")
-    return (text.rstrip("0").rstrip(".") or "0") if "." in text else text
