@@ -1,8 +1,8 @@
-"""Finds what the bank has approved on a question: sentence vectors and shared words, fused into one certainty.
+"""Finds what the bank has approved on a question: sentence vectors and shared words, fused.
 
-Every way of asking has a vector; an answer is as near as its nearest one. Words bring back what vectors blur (product
-names, "PIN" against "password"). The certainty is a logistic function of four numbers that a reader can check; below
-`min_score` nothing covers the question and Teller says so.
+Two similarities carry it: to the nearest way of asking and to the answer itself; a caller's words are often nearer to the
+second. Shared words settle what vectors blur (product names, "PIN" against "password"). The certainty is a logistic
+function of five numbers that a reader can check; below `min_score` nothing covers the question and Teller says so.
 """
 
 from __future__ import annotations
@@ -15,23 +15,27 @@ import numpy as np
 
 from teller.banking.knowledge import Approved, knowledge_version
 from teller.banking.lexical import LexicalIndex
+from teller.banking.topic import TopicGate
 from teller.ports import Embedder, Passage, VectorIndex, Vectors
 from teller.turn import Question
 
-_ROWS = 48  # nearest ways of asking looked at
+_ASKS = 48  # nearest ways of asking looked at
+_TEXTS = 16  # nearest answers looked at besides
 _LEXICAL = 16  # best by words looked at besides
 _CHUNK = 64  # texts embedded at once while building: about a second of one core
+_WIDEST_MARGIN = 0.4  # a lead beyond it makes no answer surer
 
 
 @dataclass(frozen=True, slots=True)
 class Weights:
     """Logistic weights of the certainty; `python -m benchmarks.fit_retrieval` fits them on the bank's own questions."""
 
-    bias: float = -9.0
-    similarity: float = 11.0
-    coverage: float = 3.0
-    margin: float = 6.0
-    lexical: float = 1.0
+    bias: float = -3.0
+    ask: float = 2.0
+    text: float = 4.0
+    coverage: float = 1.0
+    margin: float = 2.0
+    topic: float = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,132 +43,143 @@ class Candidate:
     """One answer and how it fits.
 
     Attributes:
-        similarity: cosine with its nearest way of asking.
+        ask: cosine of the question with its nearest way of asking.
+        text: cosine with the title and the words of the answer.
         coverage: share of the question's word weight that it contains, 0 to 1.
-        lexical: its BM25 as a share of the best one's, 0 to 1.
+        topic: how much the question is about the bank's business, about -1 to 1; the same for all candidates.
     """
 
     entry: Approved
-    similarity: float
+    ask: float
+    text: float
     coverage: float
-    lexical: float
+    topic: float
 
     @property
     def rank(self) -> float:
-        """What candidates are ordered by; words weigh a third of meaning, by trial on the bank's own questions."""
-        return self.similarity + 0.25 * self.coverage + 0.1 * self.lexical
+        """What candidates are ordered by; the weights were best on the bank's own questions, each left out in turn."""
+        return self.ask + self.text + 0.15 * self.coverage
 
 
 class Knowledge:
-    """Approved answers and document passages, ready to be searched; read only once built."""
+    """Approved answers and document passages, ready to be searched."""
 
     def __init__(
-        self, entries: Sequence[Approved], embedder: Embedder, index: VectorIndex, weights: Weights, min_score: float
-    ) -> None:
-        self.entries = tuple(entries)
-        self.version = knowledge_version(entries)
-        self._embedder = embedder
-        self._index = index
-        self._weights = weights
-        self._min_score = min_score
-        self._row_entries: list[
-            tuple[int, ...]
-        ] = []  # entries behind each vector: passages of one section share its title
-        self._lexical = LexicalIndex([" ".join((entry.title, *entry.asks, entry.text)) for entry in self.entries])
-
-    @classmethod
-    async def build(
-        cls,
+        self,
         entries: Sequence[Approved],
         embedder: Embedder,
         new_index: Callable[[int], VectorIndex],
         *,
+        off_topic: Sequence[str] = (),
         min_score: float = 0.5,
         weights: Weights | None = None,
-    ) -> Knowledge:
-        """Embed every way of asking and index it.
+    ) -> None:
+        self.entries = tuple(entries)
+        self.version = knowledge_version(entries)
+        self._embedder = embedder
+        self._asks, self._texts = new_index(embedder.dim), new_index(embedder.dim)
+        self._off_topic = tuple(off_topic)
+        self._gate: TopicGate | None = None
+        self._weights = weights or Weights()
+        self._min_score = min_score
+        self._ask_entries: list[tuple[int, ...]] = []  # behind each vector: passages of a document share its title
+        self._lexical = LexicalIndex([" ".join((entry.title, *entry.asks, entry.text)) for entry in self.entries])
+
+    async def fill(self) -> None:
+        """Index every way of asking and every approved answer; of a document its title, which is enough to begin with.
 
         Raises:
             EngineError: if the embedder fails.
         """
-        knowledge = cls(entries, embedder, new_index(embedder.dim), weights or Weights(), min_score)
-        await knowledge._fill()
-        return knowledge
-
-    async def _fill(self) -> None:
-        """Index the ways of asking; for a document its title, which is enough to begin with."""
-        rows: dict[str, list[int]] = {}
+        asks: dict[str, list[int]] = {}
         for number, entry in enumerate(self.entries):
-            asks = (*entry.asks, entry.title) if entry.spoken_whole else (entry.asks[0],)
-            for ask in dict.fromkeys(asks):
-                rows.setdefault(ask, []).append(number)
-        await self._index_rows(rows)
+            for ask in dict.fromkeys((*entry.asks, entry.title) if entry.spoken_whole else entry.asks):
+                asks.setdefault(ask, []).append(number)
+        self._ask_entries = [tuple(numbers) for numbers in asks.values()]
+        on_topic = [*await self._index(self._asks, list(enumerate(asks))), *await self._index_texts(spoken_whole=True)]
+        if self._off_topic and on_topic:
+            self._gate = TopicGate(np.vstack(on_topic), await self._embedder.embed(self._off_topic))
 
     async def deepen(self) -> None:
-        """Index the words of document passages too, a chunk at a time: minutes for thousands of them, so in the background.
+        """Index the words of document passages too: a minute for thousands of them, so in the background.
 
         Raises:
             EngineError: if the embedder fails.
         """
-        passages = [number for number, entry in enumerate(self.entries) if not entry.spoken_whole]
-        for start in range(0, len(passages), _CHUNK):
-            chunk = passages[start : start + _CHUNK]
-            await self._index_rows({f"{self.entries[at].title}. {self.entries[at].text}": [at] for at in chunk})
+        await self._index_texts(spoken_whole=False)
 
-    async def _index_rows(self, rows: dict[str, list[int]]) -> None:
-        texts = list(rows)
-        for start in range(0, len(texts), _CHUNK):
-            chunk = texts[start : start + _CHUNK]
-            vectors = await self._embedder.embed(chunk)
-            first = len(self._row_entries)
-            self._row_entries += [tuple(rows[text]) for text in chunk]
-            self._index.add(np.arange(first, first + len(chunk), dtype=np.int64), vectors)
+    async def _index_texts(self, *, spoken_whole: bool) -> list[Vectors]:
+        chosen = [
+            (number, f"{entry.title}. {entry.text}")
+            for number, entry in enumerate(self.entries)
+            if entry.spoken_whole is spoken_whole
+        ]
+        return await self._index(self._texts, chosen)
+
+    async def _index(self, index: VectorIndex, rows: Sequence[tuple[int, str]]) -> list[Vectors]:
+        added = []
+        for start in range(0, len(rows), _CHUNK):
+            chunk = rows[start : start + _CHUNK]
+            vectors = await self._embedder.embed([text for _, text in chunk])
+            index.add(np.array([number for number, _ in chunk], dtype=np.int64), vectors)
+            added.append(vectors)
+        return added
 
     async def search(self, question: Question, *, limit: int = 5) -> tuple[Passage, ...]:
         """Passages, best first; none if nothing covers the question."""
         vector = (await self._embedder.embed([question.text]))[0]
-        candidates = self.candidates(question.text, vector)[:limit]
-        if not candidates or self.certainty(candidates) < self._min_score:
+        candidates = self.candidates(question.text, vector)
+        scores = [self.certainty(candidates[place:]) for place in range(min(limit, len(candidates)))]
+        if not scores or scores[0] < self._min_score:
             return ()
-        scores = [self.certainty(candidates[place:]) for place in range(len(candidates))]
-        return tuple(_passage(candidate.entry, score) for candidate, score in zip(candidates, scores, strict=True))
+        return tuple(_passage(candidate.entry, score) for candidate, score in zip(candidates, scores, strict=False))
 
     def candidates(self, text: str, vector: Vectors) -> list[Candidate]:
         """Every answer that is near by vector or by words, best first."""
-        similarities, rows = self._index.search(vector, _ROWS)
-        if not len(rows):
-            return []
-        nearest: dict[int, float] = {}
-        for similarity, row in zip(similarities.tolist(), rows.tolist(), strict=True):
-            for number in self._row_entries[row]:
-                nearest.setdefault(number, similarity)
+        by_ask, farthest_ask = self._nearest(self._asks, vector, _ASKS)
+        by_text, farthest_text = self._nearest(self._texts, vector, _TEXTS)
+        asked: dict[int, float] = {}
+        for row, similarity in by_ask.items():
+            for number in self._ask_entries[row]:
+                asked.setdefault(number, similarity)
         scores, coverage = self._lexical.scores(text)
-        best = float(scores.max())
-        farthest = float(similarities[-1])  # what was not among the nearest is at most this near
-        for number in np.argsort(-scores, kind="stable")[:_LEXICAL].tolist():
-            if scores[number] > 0:
-                nearest.setdefault(number, farthest)
-        found = [
-            Candidate(
-                self.entries[number], similarity, float(coverage[number]), float(scores[number]) / best if best else 0.0
-            )
-            for number, similarity in nearest.items()
-        ]
+        by_words = [number for number in np.argsort(-scores, kind="stable")[:_LEXICAL].tolist() if scores[number] > 0]
+        topic = self._gate.score(vector) if self._gate else 0.0
+        found = []
+        for number in dict.fromkeys((*asked, *by_text, *by_words)):
+            ask = asked.get(number, farthest_ask)  # what is not among the nearest is at most this near
+            text_similarity = by_text.get(number, farthest_text)
+            found.append(Candidate(self.entries[number], ask, text_similarity, float(coverage[number]), topic))
         return sorted(found, key=lambda candidate: (-candidate.rank, candidate.entry.id))
+
+    @staticmethod
+    def _nearest(index: VectorIndex, vector: Vectors, k: int) -> tuple[dict[int, float], float]:
+        """Similarity by id, best first, and the least of them."""
+        similarities, ids = index.search(vector, k)
+        found = dict(zip(ids.tolist(), similarities.tolist(), strict=True))
+        return found, min(found.values(), default=0.0)
 
     def certainty(self, candidates: Sequence[Candidate]) -> float:
         """How surely the first of the candidates, best first, answers the question; 0 to 1."""
-        first, weights = candidates[0], self._weights
-        second = next((other for other in candidates[1:] if other.entry.text != first.entry.text), None)
-        margin = min(first.rank - second.rank, 0.3) if second else 0.3
+        weights = self._weights
+        ask, text, coverage, margin, topic = features(candidates)
         logit = (
             weights.bias
-            + weights.similarity * first.similarity
-            + weights.coverage * first.coverage
+            + weights.ask * ask
+            + weights.text * text
+            + weights.coverage * coverage
             + weights.margin * margin
-            + weights.lexical * first.lexical
+            + weights.topic * topic
         )
         return 1 / (1 + math.exp(-logit))
+
+
+def features(candidates: Sequence[Candidate]) -> tuple[float, float, float, float, float]:
+    """What the certainty of the first candidate rests on: similarities, coverage, lead and topic."""
+    first = candidates[0]
+    second = next((other for other in candidates[1:] if other.entry.text != first.entry.text), None)
+    margin = min(first.rank - second.rank, _WIDEST_MARGIN) if second else _WIDEST_MARGIN
+    return first.ask, first.text, first.coverage, margin, first.topic
 
 
 def _passage(entry: Approved, score: float) -> Passage:

@@ -22,8 +22,8 @@ _DIGEST_BYTES = 16
 class KeptVectors:
     """Vectors of fixed texts in one append-only file: records of digest and float16 vector.
 
-    The file is named after the embedder, so another model never reads it. A record that was cut off by a crash is ignored
-    and written over; several processes may append at once, each record in one write.
+    The file is named after the embedder, so another model never reads it. A record that a crash cut off is ignored and
+    written over; several processes may append at once, each batch in one write.
 
     Raises:
         StoreError: if the file cannot be read or written.

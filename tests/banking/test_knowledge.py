@@ -1,0 +1,138 @@
+"""Reading what the bank has approved, and saying exactly what is wrong with it."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from teller.banking.knowledge import PASSAGE_WORDS, knowledge_version, read_knowledge, split_document
+from teller.banking.products import load_rates
+from teller.errors import KnowledgeError
+from teller.turn import DataClass
+
+RATES = """
+[loan_apr]
+value = "6.5"
+unit = "percent"
+label = "Loan"
+version = 3
+since = 2026-04-01
+"""
+ANSWER = """[[answer]]
+id = "loans.rate"
+version = 2
+class = "product"
+title = "Loan rate"
+asks = ["what does a loan cost", "loan rate"]
+text = "Our loans cost {loan_apr} APR."
+"""
+
+
+def read(folder: Path, rates: str = RATES):
+    return read_knowledge(folder, load_rates(rates, "rates.toml"))
+
+
+def test_rates_are_filled_in_and_stamped(tmp_path):
+    (tmp_path / "loans.toml").write_text(ANSWER)
+
+    (answer,) = read(tmp_path)
+
+    assert answer.text == "Our loans cost 6.5% APR."
+    assert answer.stamps == ("rate:loan_apr@3",)
+    assert answer.data_class is DataClass.PRODUCT
+
+
+def test_a_change_of_rate_changes_answer_and_versions(tmp_path):
+    (tmp_path / "loans.toml").write_text(ANSWER)
+    before = read(tmp_path)
+    after = read(tmp_path, RATES.replace("6.5", "6.9").replace("version = 3", "version = 4"))
+
+    assert after[0].text == "Our loans cost 6.9% APR."
+    assert after[0].version != before[0].version
+    assert after[0].stamps == ("rate:loan_apr@4",)
+    assert knowledge_version(after) != knowledge_version(before)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("a.jsonl", '{"id": "a", "title": "t", "content": "x"}\n{broken\n', r"a\.jsonl:2: not JSON"),
+        ("a.jsonl", '["a"]\n', r"a\.jsonl:1: an object was expected"),
+        ("a.jsonl", '{"id": "a b", "content": "x"}\n', r"a\.jsonl:1: an id has no spaces"),
+        ("a.jsonl", '{"id": "a", "title": "t", "content": "  "}\n', r"a\.jsonl:1: 'content' is missing or empty"),
+        ("a.jsonl", '{"id": "a", "asks": [], "text": "x"}\n', r"a\.jsonl:1: 'asks' must be a list"),
+        (
+            "a.jsonl",
+            '{"id": "a", "asks": ["q"], "text": "x", "class": "customer"}\n',
+            r"a\.jsonl:1: 'class' is 'customer'",
+        ),
+        (
+            "a.jsonl",
+            '{"id": "a", "content": "x"}\n\n{"id": "a", "content": "y"}\n',
+            r"a\.jsonl:3: the id 'a#1' is used already at a\.jsonl:1",
+        ),
+        ("a.toml", ANSWER.replace("loan_apr", "loan_apy"), r"a\.toml:1: .*loan_apy"),
+        ("a.toml", ANSWER + "\n" + ANSWER, r"a\.toml:9: the id 'loans\.rate' is used already at a\.toml:1"),
+        ("a.toml", "[[answer]\n", r"a\.toml:1: not TOML"),
+        ("a.toml", "x = 1\n", r"a\.toml:1: no \[\[answer\]\]"),
+    ],
+)
+def test_a_broken_file_is_named_with_the_line(tmp_path, name, content, said):
+    (tmp_path / name).write_text(content)
+
+    with pytest.raises(KnowledgeError, match=said):
+        read(tmp_path)
+
+
+def test_text_that_is_not_utf8_is_named_with_the_line(tmp_path):
+    (tmp_path / "a.md").write_bytes(b"# Fine\n\nfine\nbad \xff here\n")
+
+    with pytest.raises(KnowledgeError, match=r"a\.md:4: not UTF-8"):
+        read(tmp_path)
+
+
+def test_an_empty_or_missing_folder_says_so(tmp_path):
+    with pytest.raises(KnowledgeError, match="holds no"):
+        read(tmp_path)
+    with pytest.raises(KnowledgeError, match="no such knowledge"):
+        read(tmp_path / "nowhere")
+    (tmp_path / "a.jsonl").write_text("\n")
+    with pytest.raises(KnowledgeError, match="no answer and no document"):
+        read(tmp_path)
+
+
+def test_a_document_is_split_under_its_headings_into_passages_that_can_be_spoken():
+    long = " ".join(f"Sentence {n} has exactly six words." for n in range(40))
+    markdown = f"# Cards\n\nIntro with **bold** and `code`.\n\n## Fees\n\n- Cash: [£3](x)\n- Abroad: 2 %\n\n| Card | Fee |\n|---|---|\n| Gold | £5 |\n\n## Terms\n\n{long}\n"
+
+    passages = split_document("doc", "Guide", markdown)
+
+    assert [passage.title for passage in passages[:2]] == ["Guide - Cards", "Guide - Cards - Fees"]
+    assert passages[0].text == "Intro with bold and code."
+    assert passages[1].text == "Cash: £3. Abroad: 2 %. Card, Fee. Gold, £5."
+    assert all(len(passage.text.split()) <= PASSAGE_WORDS for passage in passages)
+    assert " ".join(passage.text for passage in passages[2:]) == long
+    assert len({passage.id for passage in passages}) == len(passages)
+
+
+def test_names_with_underscores_keep_them():
+    (passage,) = split_document("d", "t", "Use open_bank_account_4821 with _care_.")
+
+    assert passage.text == "Use open_bank_account_4821 with care."
+
+
+def test_markdown_files_in_subfolders_are_read(tmp_path):
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "deep" / "cards.md").write_text("# Lost card\n\nCall us.\n")
+
+    (passage,) = read(tmp_path)
+
+    assert (passage.id, passage.title, passage.text) == ("deep/cards#1", "Lost card", "Call us.")
+
+
+@pytest.mark.data
+def test_698_documents_of_a_real_bank_load(policy_documents):
+    passages = read(policy_documents)
+    ids = {json.loads(line)["id"] for line in (policy_documents / "documents.jsonl").read_text().splitlines()}
+
+    assert {passage.id.rsplit("#", 1)[0] for passage in passages} == ids

@@ -1,0 +1,203 @@
+"""One turn, from what was said to what is answered."""
+
+import asyncio
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from teller.audio import Pcm
+from teller.call import State
+from teller.engines.scripted import Fault, ScriptedGenerator, ScriptedLog, ScriptedSynthesizer, ScriptedTranscriber
+from teller.errors import CallError, EngineError, InputError, StoreError
+from teller.turn import Done, Heard, MissReason, Said, Sound, Source, Speech, Transcript
+from tests.bots import FREEZE, QUESTION, ScriptedBot
+
+SPEECH = Speech(Pcm((np.sin(np.arange(16_000)) * 9_000).astype(np.int16), 16_000))
+
+
+async def events_of(bot, heard, call=None, *, speak=True):
+    return [event async for event in bot.orchestrator.turn(heard, call or bot.call(), speak=speak)]
+
+
+async def test_a_spoken_question_is_heard_answered_spoken_and_recorded():
+    bot = ScriptedBot(transcriber=ScriptedTranscriber([QUESTION]))
+
+    events = await events_of(bot, SPEECH)
+
+    assert [type(event) for event in events[:2]] == [Heard, Said]
+    assert {type(event) for event in events[2:-1]} == {Sound}
+    assert isinstance(events[-1], Done)
+    assert bot.synthesizer.spoken == [FREEZE.text]
+    assert bot.observer.turns == [events[-1].record]
+    assert {"hear", "redact", "tools", "cache", "retrieve", "generate", "ground", "speak"} == set(
+        events[-1].record.timings_ms
+    )
+
+
+async def test_the_second_asking_is_answered_from_the_cache_with_evidence():
+    bot = ScriptedBot()
+
+    first, second = await bot.record(QUESTION), await bot.record("How do I freeze my card?!")
+
+    assert (first.answer.source, first.miss_reason) == (Source.APPROVED, MissReason.EMPTY)
+    assert (second.answer.source, second.miss_reason) == (Source.CACHE, None)
+    assert second.answer.evidence.matched == QUESTION
+    assert second.answer.text == first.answer.text
+    assert len(bot.generator.asked) == 1
+
+
+async def test_a_tool_answers_before_the_cache_is_asked():
+    bot = ScriptedBot()
+
+    record = await bot.record("how much is ten thousand pounds over five years at five percent a month for a loan")
+
+    assert record.answer.source is Source.TOOL
+    assert "cache" not in record.timings_ms
+    assert bot.embedder.asked == []
+
+
+async def test_missing_values_are_asked_for_and_remembered_within_the_call():
+    bot = ScriptedBot()
+    call = bot.call()
+
+    first = await bot.ask("what would a loan cost me per month", call)
+    second = await bot.ask("ten thousand pounds", call)
+    third = await bot.ask("five years", call)
+
+    assert "borrow" in first.text
+    assert "how long" in second.text.lower()
+    assert "£10,000" in third.text
+    assert bot.call().memory.form == ""
+
+
+async def test_generated_words_are_spoken_only_if_they_say_what_was_approved():
+    said = {"good": "Tap Freeze: open the app and tap Freeze.", "wrong": "Do not open the app, pay £50."}
+    answers = {}
+    for name, text in said.items():
+        bot = ScriptedBot(generator=ScriptedGenerator(lambda *_, text=text: text))
+        answers[name] = await bot.record(QUESTION)
+
+    assert (answers["good"].answer.source, answers["good"].answer.text, answers["good"].grounded) == (
+        Source.MODEL,
+        said["good"],
+        True,
+    )
+    assert (answers["wrong"].answer.source, answers["wrong"].answer.text, answers["wrong"].grounded) == (
+        Source.APPROVED,
+        FREEZE.text,
+        False,
+    )
+
+
+@pytest.mark.parametrize(
+    "fault", [Fault(0, EngineError("down")), Fault(2, EngineError("cut")), Fault(1)], ids=["dead", "cut", "stalled"]
+)
+async def test_a_generator_that_fails_or_stalls_costs_nothing_but_its_wording(fault):
+    bot = ScriptedBot(generator=ScriptedGenerator(fault=fault), generate_within_s=0.05)
+
+    record = await bot.record(QUESTION)
+
+    assert (record.answer.source, record.answer.text) == (Source.APPROVED, FREEZE.text)
+
+
+async def test_a_cache_that_fails_costs_nothing_but_the_hit():
+    bot = ScriptedBot(log=ScriptedLog(fault=StoreError("the disk is full")))
+
+    record = await bot.record(QUESTION)
+
+    assert record.answer.source is Source.APPROVED
+
+
+async def test_an_embedder_that_fails_in_the_cache_is_a_miss():
+    bot = ScriptedBot()
+    bot.embedder.fault = EngineError("broken")
+
+    record = await bot.record(QUESTION)
+
+    assert record.answer.text == FREEZE.text
+
+
+async def test_a_synthesizer_that_fails_leaves_the_written_answer():
+    bot = ScriptedBot(synthesizer=ScriptedSynthesizer(fault=Fault(0, EngineError("no voice"))))
+
+    events = await events_of(bot, Transcript(QUESTION))
+
+    assert isinstance(events[-1], Done)
+    assert not any(isinstance(event, Sound) for event in events)
+
+
+async def test_what_nothing_covers_is_refused_and_the_second_time_a_person_takes_over():
+    bot = ScriptedBot()
+    call = bot.call()
+
+    answers = [
+        await bot.ask(text, call) for text in ("what is the airspeed of a swallow", "and what about an african one")
+    ]
+
+    assert [answer.source for answer in answers] == [Source.REFUSED, Source.HANDOFF]
+    assert call.memory.unanswered == 0
+
+
+async def test_silence_is_answered_with_a_request_to_repeat():
+    bot = ScriptedBot()
+
+    events = await events_of(bot, Speech(Pcm.silence(1.0)), speak=False)
+
+    assert events[-1].record.answer.reason == "not_heard"
+
+
+async def test_empty_typed_text_is_an_error_and_the_call_listens_again():
+    bot = ScriptedBot()
+    call = bot.call()
+
+    with pytest.raises(InputError):
+        await events_of(bot, Transcript("  "), call)
+
+    assert call.state is State.LISTENING
+    assert (await bot.ask(QUESTION, call)).source is Source.APPROVED
+
+
+async def test_a_passage_that_needs_a_person_hands_over_and_is_not_kept():
+    report = replace(FREEZE, answer_id="bereavement.report", handoff=True)
+    bot = ScriptedBot(filed={"how do I report a death": (report,)})
+
+    answers = [await bot.ask("how do I report a death") for _ in range(2)]
+
+    assert [answer.source for answer in answers] == [Source.HANDOFF, Source.HANDOFF]
+    assert bot.log.head() == 0
+
+
+async def test_closing_a_turn_half_way_is_a_barge_in():
+    bot = ScriptedBot()
+    call = bot.call()
+    turn = bot.orchestrator.turn(Transcript(QUESTION), call)
+    async for event in turn:
+        if isinstance(event, Sound):
+            break
+    assert call.state is State.SPEAKING
+
+    await turn.aclose()
+
+    assert call.state is State.LISTENING
+    assert (await bot.ask(QUESTION, call)).source is Source.CACHE
+
+
+async def test_one_call_runs_one_turn_at_a_time():
+    bot = ScriptedBot()
+    call = bot.call()
+    turn = bot.orchestrator.turn(Transcript(QUESTION), call)
+    await anext(turn)
+
+    with pytest.raises(CallError):
+        await bot.ask(QUESTION, call)
+    await turn.aclose()
+
+
+async def test_many_callers_with_one_question_make_one_generation():
+    bot = ScriptedBot(generator=ScriptedGenerator(delay_s=0.02))
+
+    answers = await asyncio.gather(*(bot.ask(QUESTION) for _ in range(50)))
+
+    assert {answer.text for answer in answers} == {FREEZE.text}
+    assert len(bot.generator.asked) == 1
