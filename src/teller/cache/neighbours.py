@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from teller.cache.replica import Replica, Shelf
+from teller.cache.holdings import Shelf
+from teller.cache.replica import Replica
 from teller.cache.verdict import Neighbour
 from teller.ports import Vectors
 
@@ -15,7 +16,7 @@ def near(
     replica: Replica, shelf: Shelf, vector: Vectors, *, wanted: int, now: float, min_accuracy: float
 ) -> list[Neighbour]:
     """At most `wanted` entries of a shelf that may be served, best first: not expired, not found wrong too often."""
-    entries, asked = replica.entries, wanted + _SPARE
+    entries, asked = replica.state.entries, wanted + _SPARE
     while True:
         similarities, ids = shelf.index.search(vector, asked)
         rows = entries.rows_of(ids)
@@ -32,7 +33,7 @@ def near(
 
 
 def _neighbour(replica: Replica, shelf: Shelf, row: int, similarity: float, vector: Vectors) -> Neighbour:
-    entries = replica.entries
+    entries = replica.state.entries
     text = entries.text(row)
     return Neighbour(
         entry_id=int(entries.column("id")[row]),

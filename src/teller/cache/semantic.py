@@ -17,13 +17,17 @@ from functools import lru_cache
 
 from teller.cache.canonical import exact_text
 from teller.cache.entries import State
+from teller.cache.erasure import Erasure, erase
 from teller.cache.events import Kind, Put, write
 from teller.cache.flight import Flights
+from teller.cache.holdings import Making, Shelf
 from teller.cache.neighbours import near
 from teller.cache.partition import Basis, partition_of
-from teller.cache.replica import Replica, Shelf
+from teller.cache.replica import Replica
 from teller.cache.rules import CacheRules, Offered, Outcome, is_trusted
-from teller.cache.verdict import Judge, Probe, Reject
+from teller.cache.shadow import ShadowChecks
+from teller.cache.upkeep import Upkeep
+from teller.cache.verdict import ClassMonitor, Judge, Probe, Reject
 from teller.errors import InputError
 from teller.ports import CacheLog, Clock, Embedder, Snapshots, VectorIndex, Vectors
 from teller.turn import Answer, DataClass, Evidence, Hit, Miss, MissReason, Question, Scope, Source, Tier
@@ -49,11 +53,13 @@ class CacheStore:
         make_index: gives an empty index; each partition has its own.
         snapshots: of the shared log's state, to start fast.
         private_log: of customers' own answers, encrypted; without it they are not kept.
+        monitor: is told calibrations and checked hits, those of other processes too.
     """
 
     log: CacheLog
     make_index: Callable[[], VectorIndex]
     snapshots: Snapshots | None = None
+    monitor: ClassMonitor | None = None
     private_log: CacheLog | None = None
 
 
@@ -63,6 +69,11 @@ class SemanticCache:
     Args:
         basis: what answers are made from at present.
         plain: needed for `check_cache` and `add_to_cache` only.
+
+    Attributes:
+        upkeep: of the shared entries.
+        private_upkeep: of customers' own; None if they are not kept.
+        shadow: is told of every hit; set it once the bot that answers anew is there.
     """
 
     def __init__(
@@ -78,15 +89,17 @@ class SemanticCache:
     ) -> None:
         self.rules = rules
         self.judge = judge
+        self.shadow: ShadowChecks | None = None
         self._embedder = embedder
         self._basis = basis
         self._clock = clock
         self._snapshots = store.snapshots
         self._plain = plain
-        self._shared = Replica(store.log, store.make_index, embedder=embedder.name, dim=embedder.dim)
-        self._private = None
-        if store.private_log is not None:
-            self._private = Replica(store.private_log, store.make_index, embedder=embedder.name, dim=embedder.dim)
+        making = Making(store.make_index, embedder.name, embedder.dim, judge.name)
+        self._shared = Replica(store.log, replace(making, monitor=store.monitor))
+        self._private = Replica(store.private_log, making) if store.private_log is not None else None
+        self.upkeep = Upkeep(self._shared, rules, clock, snapshots=store.snapshots)
+        self.private_upkeep = Upkeep(self._private, rules, clock) if self._private is not None else None
         self._flights = Flights()
         self._digest = lru_cache(maxsize=_KNOWN_DIGESTS)(_digest)
 
@@ -97,10 +110,9 @@ class SemanticCache:
             ConfigError: if the cache was filled with another embedder.
             StoreCorrupt: if a log cannot be read.
         """
-        if self._snapshots is not None:
-            await self._shared.restore(self._snapshots)
-        for replica in self._replicas():
-            await replica.open()
+        await self._shared.open(self._snapshots)
+        if self._private is not None:
+            await self._private.open()
 
     async def close(self) -> None:
         """Tell the logs of hits not yet told, and keep a snapshot. The logs stay open: they are their owner's.
@@ -134,6 +146,7 @@ class SemanticCache:
         shelves = self._shelves(scope, basis)
         found = self._exact(question, shelves)
         if isinstance(found, Hit):
+            self._tell_shadow(question, scope, found, risk_class="")
             return found
         if not any(len(shelf.index) for _, shelf in shelves):
             return found
@@ -141,7 +154,10 @@ class SemanticCache:
             return Miss(MissReason.CLASS_CLOSED if found.reason is MissReason.EMPTY else found.reason)
         embedded = await self._embed(question)
         await self._catch_up()  # what was purged meanwhile is not served
-        return self._decide(question, embedded, self._shelves(scope, basis), found)
+        decided, risk_class = self._decide(question, embedded, self._shelves(scope, basis), found)
+        if isinstance(decided, Hit):
+            self._tell_shadow(question, scope, decided, risk_class)
+        return decided
 
     async def offer(
         self, question: Question, answer: Answer, scope: Scope, *, basis: Basis | None = None, cost_ms: float = 0.0
@@ -171,7 +187,7 @@ class SemanticCache:
             return Offered(Outcome.NOT_ELIGIBLE)
         partition = partition_of(scope, answer.data_class, basis or self._basis())
         await replica.catch_up()
-        if replica.orders.forbid(answer.stamps, partition):
+        if replica.state.orders.forbid(answer.stamps, partition):
             return Offered(Outcome.STALE)
         if (same := self._same(replica, partition.digest, question, answer)) is not None:
             return Offered(Outcome.SAME, same)
@@ -188,12 +204,14 @@ class SemanticCache:
             judge=self.judge.name,
             sketch=self.judge.sketch(question, vector, tokens),
         )
-        is_new = partition.digest not in replica.shelves
+        is_new = partition.digest not in replica.state.shelves
         opening = [write(Kind.PARTITION, now, **partition.parts())] if is_new else []
         entry_id = await replica.append([*opening, put.event(now)])
-        if entry_id in replica.held:
+        if entry_id in replica.state.held:
             return Offered(Outcome.HELD, entry_id)
-        return Offered(Outcome.KEPT, entry_id) if replica.entries.row_of(entry_id) >= 0 else Offered(Outcome.STALE)
+        return (
+            Offered(Outcome.KEPT, entry_id) if replica.state.entries.row_of(entry_id) >= 0 else Offered(Outcome.STALE)
+        )
 
     async def flight(self, question: Question, scope: Scope, make: Callable[[], Awaitable[Answer]]) -> Answer:
         """The answer of `make`; askings of the same text in the same scope while it is made share it.
@@ -201,6 +219,17 @@ class SemanticCache:
         Cancelling one caller does not disturb the others. An error of `make` reaches all who wait.
         """
         return await self._flights.join((scope, self._basis(), exact_text(question)), make)
+
+    async def erase(self, customer: str) -> Erasure | None:
+        """Erase everything of a customer, with proof; None if customers' own answers are not kept.
+
+        Raises:
+            InputError: if no customer is named.
+            StoreError: if it could not be done.
+        """
+        if self._private is None:
+            return None
+        return await erase(self._private, customer, self._clock)
 
     async def check_cache(self, query: str) -> str | None:
         """An earlier answer's text, or None.
@@ -244,14 +273,14 @@ class SemanticCache:
         found = []
         for replica, data_class in places:
             if replica is not None:
-                shelf = replica.shelves.get(self._digest(scope, data_class, basis))
+                shelf = replica.state.shelves.get(self._digest(scope, data_class, basis))
                 found += [(replica, shelf)] if shelf is not None else []
         return found
 
     def _exact(self, question: Question, shelves: list[_Place]) -> Hit | Miss:
         exact, reason = exact_text(question), MissReason.EMPTY
         for replica, shelf in shelves:
-            entries = replica.entries
+            entries = replica.state.entries
             row = entries.exact(shelf.digest, shelf.place, question, exact)
             if row < 0:
                 continue
@@ -268,8 +297,8 @@ class SemanticCache:
 
     def _decide(
         self, question: Question, embedded: tuple[Vectors, Vectors | None], shelves: list[_Place], missed: Miss
-    ) -> Hit | Miss:
-        """The judge's verdict on the neighbours; `missed` is what the exact tier said."""
+    ) -> tuple[Hit | Miss, str]:
+        """The judge's verdict on the neighbours and their risk class; `missed` is what the exact tier said."""
         vector, tokens = embedded
         now, wanted, min_accuracy = self._clock.now(), self.judge.neighbours, self.rules.min_accuracy
         found = [
@@ -278,14 +307,14 @@ class SemanticCache:
             for neighbour in near(replica, shelf, vector, wanted=wanted, now=now, min_accuracy=min_accuracy)
         ]
         if not found:
-            return missed
+            return missed, ""
         found.sort(key=lambda one: (-one[0].similarity, one[0].entry_id))
         neighbours = tuple(neighbour for neighbour, _ in found[: self.judge.neighbours])
         risk_class = self.rules.risk_class(question, neighbours[0].data_class)
         verdict = self.judge.judge(Probe(question, vector, tokens, neighbours, risk_class))
         if isinstance(verdict, Reject):
             reason = verdict.reason if missed.reason is MissReason.EMPTY else missed.reason
-            return Miss(reason, neighbours[0].similarity)
+            return Miss(reason, neighbours[0].similarity), risk_class
         served, replica = next(one for one in found if one[0].entry_id == verdict.entry_id)
         evidence = Evidence(
             Tier.SEMANTIC,
@@ -298,17 +327,22 @@ class SemanticCache:
             verdict.bound,
             dict(verdict.checks),
         )
-        return _serve(replica, replica.entries.row_of(served.entry_id), evidence)
+        return _serve(replica, replica.state.entries.row_of(served.entry_id), evidence), risk_class
+
+    def _tell_shadow(self, question: Question, scope: Scope, hit: Hit, risk_class: str) -> None:
+        """A customer's own answer is not made again behind their back."""
+        if self.shadow is not None and hit.answer.data_class is not DataClass.CUSTOMER:
+            self.shadow.consider(question, scope, hit.answer, risk_class)
 
     def _same(self, replica: Replica, digest: bytes, question: Question, answer: Answer) -> int | None:
         """An entry that says the same on the same asking and has half its life before it."""
-        shelf = replica.shelves.get(digest)
-        row = replica.entries.exact(digest, shelf.place, question, exact_text(question)) if shelf else -1
-        if row < 0 or replica.entries.column("state")[row] or replica.entries.answer(row) != answer:
+        shelf = replica.state.shelves.get(digest)
+        row = replica.state.entries.exact(digest, shelf.place, question, exact_text(question)) if shelf else -1
+        if row < 0 or replica.state.entries.column("state")[row] or replica.state.entries.answer(row) != answer:
             return None
         ttl_s = self.rules.ttl_s[answer.data_class]
-        fresh = replica.entries.column("expires_at")[row] - self._clock.now() > ttl_s / 2
-        return int(replica.entries.column("id")[row]) if fresh else None
+        fresh = replica.state.entries.column("expires_at")[row] - self._clock.now() > ttl_s / 2
+        return int(replica.state.entries.column("id")[row]) if fresh else None
 
     def _plain_use(self, *texts: str) -> PlainUse:
         if not all(isinstance(text, str) and text.strip() for text in texts):
@@ -320,7 +354,7 @@ class SemanticCache:
 
 def _serve(replica: Replica, row: int, evidence: Evidence) -> Hit:
     replica.served[evidence.entry_id] += 1
-    return Hit(replace(replica.entries.answer(row), source=Source.CACHE, evidence=evidence))
+    return Hit(replace(replica.state.entries.answer(row), source=Source.CACHE, evidence=evidence))
 
 
 def _digest(scope: Scope, data_class: DataClass, basis: Basis) -> bytes:
