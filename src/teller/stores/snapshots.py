@@ -96,7 +96,7 @@ class FileSnapshots:
         for name, checksum in sums.items():
             if name != "state.npz" and _checksum(folder / name) != checksum:  # a zip file has checksums of its own
                 raise ValueError(f"{name} is damaged")
-        with np.load(folder / "state.npz", allow_pickle=False) as file:
+        with (folder / "state.npz").open("rb") as raw, np.load(raw, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
         meta = json.loads(arrays.pop("meta").tobytes())
         indexes = {name.removeprefix("index-"): folder / name for name in sums if name.startswith("index-")}
