@@ -21,7 +21,7 @@ from teller.values.dates import date
 from teller.values.measures import duration, money, percentage
 from teller.values.names import GIVEN_NAMES, Catalogue, person
 from teller.values.numbers import items, spoken_numbers
-from teller.values.reading import Found, Number, Reading, word_set
+from teller.values.reading import Found, Item, Number, Reading, word_set
 
 __all__ = [
     "Catalogue",
@@ -32,6 +32,7 @@ __all__ = [
     "number",
     "percent",
     "spoken_numbers",
+    "values_of",
 ]
 
 Rule = Callable[[Reading, int], Found | None]
@@ -39,8 +40,8 @@ _OF_NUMBERS: tuple[Rule, ...] = (id_tail, percentage, time_of_day, date, duratio
 _OF_WORDS: tuple[Rule, ...] = (date, duration, money)
 _STARTS = dates.STARTS | measures.STARTS
 _TERMS = word_set(
-    "apr borrow borrowing earn finance instalment instalments interest invest lend loan loans mortgage mortgages pay "
-    "repay repaying repayment repayments save saving savings"
+    "apr borrow borrowing earn finance instalment instalments interest invest lend loan loans mortgage mortgages "
+    "pay repay repaying repayment repayments save saving savings"
 )
 
 
@@ -55,7 +56,13 @@ def find_values(
         today: resolves relative dates; without it they stay symbolic ("rel:next-monday").
         currency: ISO 4217 code of amounts that name none.
     """
-    read = items(text)
+    return values_of(items(text), catalogue, today=today, currency=currency)
+
+
+def values_of(
+    read: Sequence[Item], catalogue: Catalogue, *, today: datetime.date | None = None, currency: str = "GBP"
+) -> tuple[Value, ...]:
+    """The same, of a text that has been parted into items."""
     has_terms = any(item.text in _TERMS for item in read)
     reading = Reading(read, currency, today, has_terms)
     values = []

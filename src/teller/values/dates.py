@@ -23,7 +23,7 @@ _SHORT_MONTHS = frozenset(_MONTHS) - frozenset(_MONTH_NAMES)
 _SHORT_DAYS = {name[:3]: n for n, name in enumerate(_DAY_NAMES)} | {"tues": 1, "weds": 2, "thur": 3, "thurs": 3}
 _WEEKDAYS = {name + s: n for n, name in enumerate(_DAY_NAMES) for s in ("", "s")}
 _BEFORE = word_set("on in by since until till before after from to of this next last during every late early mid for")
-_BEFORE_A_YEAR = word_set("in since by until till during before after year of from to")
+_BEFORE_A_YEAR = word_set("between in since by until till during before after year of from to")
 _AFTER_A_YEAR = word_set("and or to did for was is with the i my tax statement statements")
 _DIRECTIONS = {
     word: direction
@@ -275,6 +275,8 @@ def _two(reading: Reading, i: int, sep: str, first: str, second: str) -> tuple[s
     if sep in "/-" and len(first) == 4 and len(second) == 2 and first[:2] in {"19", "20"}:
         successive = (int(first) + 1) % 100 == int(second)
         return (f"{first}/{second}", i + 3) if successive else None
+    if sep in "/-" and len(first) == len(second) == 4 and "1900" <= first < second < "2100":
+        return f"{first}/{second[2:]}", i + 3
     if sep != "/" or max(len(first), len(second)) > 2 or reading.word(i - 1) not in _BEFORE | {"date", "dated", "due"}:
         return None
     iso = _iso(0, int(second), int(first)) or _iso(0, int(first), int(second))
@@ -352,7 +354,8 @@ def _year(reading: Reading, i: int) -> tuple[str, int] | None:
     said = len(number.parts) == 2 and len(number.parts[0]) == 2
     before, after = reading.word(i - 1), reading.word(i + 1)
     follows = reading.ends(i + 1) or not after.isalpha() or after in _AFTER_A_YEAR
-    cued = before == "year" or (before in _BEFORE_A_YEAR and follows)
+    again = before in {"and", "or", "to"} and bool(_year_of(reading.number(i - 2)))  # "between 2024 and 2025"
+    cued = before == "year" or again or (before in _BEFORE_A_YEAR and follows)
     return (f"{year:04}", i + 1) if said or cued else None
 
 

@@ -65,13 +65,14 @@ _PAYING = word_set(  # "pay 50 into", "transfer 20 to"
     "withdrew worth"
 )
 _MONEY_BEFORE = _PAYING - {"of"} | word_set(
-    "amount balance cost costs credit debit earn earning exceed fee income limit loan mortgage overdraft price salary "
-    "savings withdrawal"
+    "amount balance cost costs credit debit earn earning exceed fee income limit loan mortgage overdraft price "
+    "salary savings withdrawal"
 )
 _LENDING_AFTER = word_set("loan mortgage overdraft deposit limit balance salary")
 _FUNCTION_WORDS = word_set(
-    "a abroad across against an and any at back by cash each every extra for from if in into is monthly more my now of "
-    "on onto or out over per please than that the then to today tomorrow towards using via what when with would yearly"
+    "a abroad across against an and any at back by cash each every extra for from if in into is monthly more my "
+    "now of on onto or out over per please than that the then to today tomorrow towards using via what when with "
+    "would yearly"
 )
 _DATED = word_set("in since by during until year")
 _BEFORE_A_TERM = word_set("for in over within after than about around nearly almost last past next takes take")

@@ -14,7 +14,7 @@ from teller.turn import ValueKind
 from teller.values.numbers import items
 from teller.values.reading import Found, Item, Reading, plain, word_set
 
-_TITLES = word_set("mr mrs ms miss mx dr sir lady lord prof professor")
+TITLES = word_set("mr mrs ms miss mx dr sir lady lord prof professor")
 GIVEN_NAMES = word_set(
     "aaron abdul abigail adam ahmed aisha alan alex alexander alice alison amanda amelia amina amy ana andrea "
     "andrew angela anita ann anna anne anthony antonio arthur ashley barbara ben benjamin beth brian carlos carol "
@@ -34,7 +34,7 @@ _BEFORE_A_NAME = word_set(
     "to from for called named payee with by wife husband son daughter partner mother father friend brother sister"
 )
 _KIN = word_set("wife husband son daughter partner mother father friend brother sister mum dad payee called named")
-_NOT_NAMES = word_set(
+NOT_NAMES = word_set(
     "account accounts airport amazon america american android apple april atm august australia bank bitcoin "
     "british building business card cash cashback centre christmas city club contact credit customer debit "
     "december direct dollar east easter england euro europe european february france friday gold google great "
@@ -121,10 +121,10 @@ def _match(reading: Reading, i: int, words: tuple[str, ...]) -> int:
 
 def person(reading: Reading, i: int) -> Found | None:
     """A person's name at i."""
-    if reading.word(i) in _TITLES and (titled := _titled(reading, i)):
+    if reading.word(i) in TITLES and (titled := _titled(reading, i)):
         return titled
     item = reading.items[i]
-    if not item.text.isalpha() or item.number is not None or item.text in _NOT_NAMES:
+    if not item.text.isalpha() or item.number is not None or item.text in NOT_NAMES:
         return None
     names = list(_capitals(reading, i))
     before = reading.word(i - 1)
@@ -160,6 +160,6 @@ def _capitals(reading: Reading, i: int) -> Iterator[str]:
             and plain_word.replace("'", "").isalpha()
             and len(plain_word) > 1
         )
-        if not name or plain_word in _NOT_NAMES or (item.raw.isupper() and len(item.raw) > 1):
+        if not name or plain_word in NOT_NAMES or (item.raw.isupper() and len(item.raw) > 1):
             return
         yield plain_word

@@ -44,8 +44,8 @@ _FRACTIONS = {"½": Decimal("0.5"), "¼": Decimal("0.25"), "¾": Decimal("0.75")
 _REPEATS = {"double": 2, "triple": 3, "treble": 3}
 _MEASURES = word_set("year years month months week weeks day days hour hours minute minutes percent percentage per %")
 _GLUED = _MEASURES | word_set(
-    "k m mn bn x p y h am pm yr yrs mo mos mth mths wk wks hr hrs min mins sec secs pct bps bp st nd rd th quid pounds "
-    "euros dollars pence cents c a gbp usd eur apr aer thousand million billion hundred percent grand"
+    "k m mn bn x p y h am pm yr yrs mo mos mth mths wk wks hr hrs min mins sec secs pct bps bp st nd rd th quid "
+    "pounds euros dollars pence cents c a gbp usd eur apr aer thousand million billion hundred percent grand"
 )
 _GLUED_BEFORE = word_set("x xx xxx xxxx gbp usd eur chf cad aud jpy inr pln sek nok dkk us")
 _STARTS = frozenset(
@@ -75,8 +75,12 @@ def spoken_numbers(text: str) -> tuple[Number, ...]:
 
 
 def items(text: str) -> list[Item]:
-    """`tokens` with each number, however long, made one item."""
-    words = tokens(text)
+    """The words, signs and placeholders of a text, each number, however long, made one item."""
+    return join_numbers(tokens(text), text)
+
+
+def join_numbers(words: Sequence[Item], text: str) -> list[Item]:
+    """`tokens` of a text with its numbers joined."""
     found = []
     i = 0
     while i < len(words):

@@ -10,7 +10,7 @@ from decimal import Decimal
 
 from teller.turn import ValueKind
 
-_TOKEN = re.compile(r"\[[a-z]+(?:-[a-z]+)?(?: \d{1,2})?\]|\d+|[^\W\d_]+(?:['’][^\W\d_]+)*|\S")
+_TOKEN = re.compile(r"\[[a-z]+(?:-[a-z]+)?(?: \d{1,3})?\]|\d+|[^\W\d_]+(?:['’][^\W\d_]+)*|\S")
 _ENDS = frozenset(".?!;,:)")
 
 

@@ -1,0 +1,265 @@
+"""Numbers that are personal data: cards, accounts, codes, telephones.
+
+What a run of numbers is follows from its check digit, the words near it, its length and its shape. What `values` reads
+as an amount, a date or a term ends a run, unless the whole is a card number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from teller.redaction.runs import Atom, runs
+from teller.redaction.scene import Scene, Secret
+from teller.turn import ValueKind
+from teller.values.reading import word_set
+
+# Issuer ranges, as first and last prefix, and the lengths in use: ISO/IEC 7812-1 and the issuers' public tables.
+_ISSUERS = (
+    ("4", "4", (13, 16, 18, 19)),  # Visa
+    ("51", "55", (16,)),  # Mastercard
+    ("2221", "2720", (16,)),
+    ("34", "34", (15,)),  # American Express
+    ("37", "37", (15,)),
+    ("6011", "6011", range(16, 20)),  # Discover
+    ("644", "659", range(16, 20)),
+    ("300", "305", range(14, 20)),  # Diners Club
+    ("3095", "3095", range(14, 20)),
+    ("36", "36", range(14, 20)),
+    ("38", "39", range(14, 20)),
+    ("3528", "3589", range(16, 20)),  # JCB
+    ("50", "50", range(12, 20)),  # Maestro
+    ("56", "69", range(12, 20)),  # Maestro, UnionPay (62), RuPay
+    ("81", "82", range(16, 20)),  # UnionPay, RuPay
+    ("2200", "2204", range(16, 20)),  # Mir
+    ("9792", "9792", (16,)),  # Troy
+    ("1", "1", (15,)),  # UATP
+)
+_SHORTEST_CARD, _LONGEST_CARD = 12, 19
+_LONG = 13  # digits in a row, whatever parts them: nothing but a card or an account is so long
+_SHORTEST_SECRET = 6
+
+
+@dataclass(frozen=True, slots=True)
+class _Cue:
+    """Words that say what the digits near them are, and how many digits those have."""
+
+    kind: str
+    words: tuple[str, ...]
+    lengths: range
+
+
+def _cues(kind: str, lengths: range, *phrases: str) -> tuple[_Cue, ...]:
+    return tuple(_Cue(kind, tuple(phrase.split()), lengths) for phrase in phrases)
+
+
+_CUES = (
+    *_cues("sort-code", range(6, 7), "sort code", "sortcode", "sorting code"),
+    *_cues("cvv", range(3, 5), "security code", "security number", "cvv", "cvc", "csc", "cv", "verification value"),
+    *_cues("cvv", range(3, 5), "on the back", "on the back of it", "on the back of my card", "on the back of the card"),
+    *_cues("pin", range(4, 13), "pin", "pin number", "pin code"),  # ISO 9564-1: 4 to 12 digits
+    *_cues("code", range(4, 11), "code", "passcode", "otp", "time password"),
+    *_cues("dob", range(4, 9), "born", "birth", "birthday", "dob", "birthdate"),
+    *_cues("account", range(6, 18), "account", "account number", "acc", "account no"),
+    *_cues("phone", range(6, 16), "phone", "mobile", "telephone", "tel", "phone number", "mobile number"),
+    *_cues("phone", range(6, 16), "call me", "ring me", "text me", "reach me"),
+    *_cues("passport", range(6, 10), "passport", "passport number"),
+    *_cues("card", range(6, 20), "card", "card number", "pan", "long number", "digit number"),
+)
+_BY_LAST_WORD = {
+    last: tuple(sorted((cue for cue in _CUES if cue.words[-1] == last), key=lambda cue: -len(cue.words)))
+    for last in {cue.words[-1] for cue in _CUES}
+}
+_OTHER_CODES = word_set(
+    "area bic country currency dial dialing dialling discount error iata merchant offer post product promo "
+    "promotional qr reason referral status swift tax transaction voucher zip"
+)
+_EXACT = {"sort-code": 6, "account": 8}  # digits after which another number may follow at once
+_FARTHEST_CUE = 8
+_IS = word_set("is was are 's : = it's its as be number no to now currently reads i got me sent said says on")
+_OWN = frozenset({"pin", "cvv", "code", "dob"})  # said plainly, these are what they are, though they look like a date
+
+
+def find(scene: Scene) -> Iterator[Secret]:
+    """Secrets made of digits, in order."""
+    for run in runs(scene):
+        done = 0
+        for first, after in _cards(run):
+            yield from _others(scene, run[done:first])
+            yield _secret("card", run[first:after])
+            done = after
+        yield from _others(scene, run[done:])
+
+
+def _secret(kind: str, atoms: Sequence[Atom]) -> Secret:
+    return Secret(kind, atoms[0].start, atoms[-1].end)
+
+
+def _joined(atoms: Sequence[Atom]) -> str:
+    return "".join(atom.digits for atom in atoms)
+
+
+def _cards(run: Sequence[Atom]) -> Iterator[tuple[int, int]]:
+    """Stretches of a run that are card numbers, the longest from each place, as first and after."""
+    first = 0
+    while first < len(run):
+        found, digits = 0, ""
+        for after in range(first, len(run)):
+            digits += run[after].digits
+            if len(digits) > _LONGEST_CARD:
+                break
+            if is_card_number(digits):
+                found = after + 1
+        if found:
+            yield first, found
+        first = found or first + 1
+
+
+def is_card_number(digits: str) -> bool:
+    """Whether digits are a card number: an issuer's range and length, and the check digit of ISO/IEC 7812-1 annex B."""
+    if not _SHORTEST_CARD <= len(digits) <= _LONGEST_CARD:
+        return False
+    issued = any(low <= digits[: len(low)] <= high and len(digits) in lengths for low, high, lengths in _ISSUERS)
+    return issued and _luhn(digits)
+
+
+def _luhn(digits: str) -> bool:
+    doubled = (sum(divmod(2 * int(digit), 10)) for digit in digits[-2::-2])
+    return (sum(doubled) + sum(int(digit) for digit in digits[-1::-2])) % 10 == 0
+
+
+def _others(scene: Scene, run: Sequence[Atom]) -> Iterator[Secret]:
+    """What is in a run, or in a part of one, beside card numbers."""
+    core = _without_amounts(run)
+    if sum(len(atom.digits) for atom in core) >= _LONG and not _labelled(scene, core):
+        both = len(core) > 3 and [len(atom.digits) for atom in core[:3]] == [2, 2, 2] and len(_joined(core)) == 14
+        if both:
+            yield _secret("sort-code", core[:3])
+        yield _secret("account" if both else "number", core[3 if both else 0 :])
+        return
+    for part in _parts(scene, run):
+        yield from _named(scene, part)
+
+
+def _without_amounts(run: Sequence[Atom]) -> Sequence[Atom]:
+    """A run without the amounts and typed values at its ends."""
+    first, after = 0, len(run)
+    while first < after and _explained(run[first]):
+        first += 1
+    while first < after and _explained(run[after - 1]):
+        after -= 1
+    return run[first:after]
+
+
+def _explained(atom: Atom) -> bool:
+    return atom.value is not None or atom.amount or (atom.is_round and not atom.one_by_one)
+
+
+def _labelled(scene: Scene, core: Sequence[Atom]) -> bool:
+    """Whether a word says what the digits are, so that they are parted by it and not taken as one."""
+    cue = _cue_before(scene, core[0].first)
+    return cue is not None and cue.kind != "card"
+
+
+def _parts(scene: Scene, run: Sequence[Atom]) -> Iterator[list[Atom]]:
+    """A run cut where "and" or a comma parts what is not said digit by digit, and where amounts and values stand."""
+    part: list[Atom] = []
+    labelled = bool(run) and _cue_before(scene, run[0].first) is not None
+    for atom in run:
+        loose = atom.weak and not labelled and not (part and part[-1].one_by_one and atom.one_by_one)
+        stays = atom.amount or (atom.value is not None and not _is_own(scene, atom))
+        if part and (loose or stays):
+            yield part
+            part = []
+        if not stays:
+            part.append(atom)
+    if part:
+        yield part
+
+
+def _is_own(scene: Scene, atom: Atom) -> bool:
+    """Whether a cue right before says what a number is, though it reads as a date or a time: "my pin is 2019"."""
+    if atom.value not in {ValueKind.DATE, ValueKind.TIME, ValueKind.MONEY}:
+        return False
+    cue = _cue_before(scene, atom.first, near=True)
+    return cue is not None and cue.kind in _OWN and len(atom.digits) in cue.lengths
+
+
+def _named(scene: Scene, part: Sequence[Atom]) -> Iterator[Secret]:
+    """A part of a run by its kind, if it is a secret."""
+    digits = _joined(part)
+    cue = _cue_before(scene, part[0].first) or _cue_after(scene, part[-1].first)
+    if cue is not None:
+        exact = _prefix(part, _EXACT.get(cue.kind, 0))
+        if exact:
+            yield _secret(cue.kind, part[:exact])
+            if part[exact:]:
+                yield from _named(scene, part[exact:])
+            return
+        if len(digits) in cue.lengths:
+            yield _secret(cue.kind, part)
+            return
+    if len(digits) < _SHORTEST_SECRET or all(atom.is_round and not atom.one_by_one for atom in part):
+        return
+    yield _by_shape(scene, part, digits)
+
+
+def _prefix(part: Sequence[Atom], length: int) -> int:
+    """How many atoms make exactly `length` digits, 0 if none do."""
+    total = 0
+    for n, atom in enumerate(part, 1):
+        total += len(atom.digits)
+        if total >= length:
+            return n if total == length else 0
+    return 0
+
+
+def _by_shape(scene: Scene, part: Sequence[Atom], digits: str) -> Secret:
+    """The kind of digits that no word explains: a telephone, a sort code, an account of eight digits, or a number."""
+    first = part[0].first
+    plus = scene.word(first - 1) in {"+", "plus"}
+    international = (plus or digits.startswith("00")) and 8 <= len(digits) <= 17
+    national = digits[0] == "0" and len(digits) in {10, 11}
+    lengths = [len(atom.digits) for atom in part]
+    if international or national or (digits.startswith("44") and len(digits) == 12) or lengths[-3:] == [3, 3, 4]:
+        start = scene.items[first - 1].start if plus else part[0].start
+        return Secret("phone", start, part[-1].end)
+    if lengths == [2, 2, 2]:
+        return _secret("sort-code", part)
+    return _secret("account" if len(digits) == 8 else "number", part)
+
+
+def _cue_before(scene: Scene, i: int, *, near: bool = False) -> _Cue | None:
+    """The nearest cue before item i in its sentence; `near` lets only words such as "is" stand between."""
+    for k in range(i - 1, max(-1, i - 1 - _FARTHEST_CUE), -1):
+        item = scene.items[k]
+        cue = _cue_ending(scene, k)
+        if cue is not None:
+            return cue
+        long = item.number is not None and len(item.number.digits) > 2
+        if item.is_placeholder or item.text in {".", "?", "!", ";"} or long or (near and item.text not in _IS):
+            return None
+    return None
+
+
+def _cue_after(scene: Scene, i: int) -> _Cue | None:
+    """The cue of "1234 is my pin"."""
+    if scene.word(i + 1) not in {"is", "was", "as", "for", "'s"}:
+        return None
+    for k in range(i + 2, i + 7):
+        cue = _cue_ending(scene, k)
+        if cue is not None and cue.kind in _OWN | {"phone", "account", "passport", "sort-code"}:
+            return cue
+        if not scene.word(k).isalpha():
+            return None
+    return None
+
+
+def _cue_ending(scene: Scene, k: int) -> _Cue | None:
+    """The longest cue whose last word is item k."""
+    word = scene.word(k).removesuffix("'s")
+    for cue in _BY_LAST_WORD.get(word, ()):
+        words = tuple(scene.word(n) for n in range(k - len(cue.words) + 1, k))
+        if words == cue.words[:-1]:
+            return None if word == "code" and scene.word(k - 1) in _OTHER_CODES else cue
+    return None
