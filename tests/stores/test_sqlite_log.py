@@ -143,7 +143,7 @@ async def test_a_full_disk_keeps_the_log_as_it_was(log):
 def test_a_file_that_is_no_database_is_refused_and_left(path):
     path.parent.mkdir()
     path.write_bytes(b"not a database at all " * 100)
-    with pytest.raises(StoreCorrupt, match="left as it was"):
+    with pytest.raises(StoreCorrupt, match="left as it is"):
         SqliteLog(path)
     assert path.read_bytes() == b"not a database at all " * 100
 

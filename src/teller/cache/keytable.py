@@ -13,6 +13,7 @@ _KEY_BITS = 63
 _EMPTY = -1
 _TAIL = 256  # room behind the last slot for clusters that begin there
 _MAX_LOAD = 0.7
+_ROOM = 1.15
 
 
 class KeyTable:
@@ -65,8 +66,8 @@ class KeyTable:
         self.replace_all(self._keys[full], self._rows[full])
 
     def _fill(self, keys: NDArray[np.int64], rows: NDArray[np.int32]) -> None:
-        """Lay out sorted, different keys in a table with room for as many again."""
-        bits = max(8, int(np.ceil(np.log2(max(1, 2 * len(keys)) / _MAX_LOAD))))
+        """Lay out sorted, different keys in the smallest table of 2**bits slots that has room for some more."""
+        bits = max(8, int(np.ceil(np.log2(max(1, _ROOM * len(keys)) / _MAX_LOAD))))
         self._shift = _KEY_BITS - bits
         ranks = np.arange(len(keys))
         at = np.maximum.accumulate((keys >> self._shift) - ranks) + ranks if len(keys) else ranks
