@@ -125,7 +125,10 @@ class ScriptedBot:
         return self.calls[-1]
 
     def greeting(self) -> str:
-        return ("Hello, you are speaking to an automated assistant of Larkfield Bank. Calls may be recorded. Ask me about your account, cards, payments, loans or savings, or say 'a person' at any time.")
+        return (
+            "Hello, you are speaking to an automated assistant of Larkfield Bank. Calls may be recorded. "
+            "Ask me about your account, cards, payments, loans or savings, or say 'a person' at any time."
+        )
 
     def open_detector(self) -> ScriptedDetector:
         return ScriptedDetector()

@@ -252,6 +252,59 @@ async def test_a_button_that_was_only_tapped_asks_nothing() -> None:
         assert st.bot.orchestrator.heard == []
 
 
+def hum(seconds: float) -> bytes:
+    return tone(seconds, 16_000).samples.astype("<i2").tobytes()
+
+
+async def stream(caller, sound: bytes, piece_bytes: int = 1_280) -> None:
+    for at in range(0, len(sound), piece_bytes):
+        await caller.socket.send(sound[at : at + piece_bytes])
+
+
+async def test_hands_free_a_pause_ends_the_question() -> None:
+    async with stage() as st, st.call() as caller:
+        await caller.say(type="listen_start", mode="hands_free")
+        await stream(caller, silence(0.5) + hum(1.0) + silence(1.0))
+        await caller.until("done")
+        await stream(caller, hum(0.6) + silence(0.8))
+        await caller.until("done")
+        assert caller.kinds().count("speech_started") == 2
+        lengths = [speech.pcm.duration_s for speech in st.bot.orchestrator.speech]
+        assert lengths == [pytest.approx(1.5, abs=0.1), pytest.approx(1.1, abs=0.1)]
+
+
+async def test_hands_free_speech_over_an_answer_ends_it() -> None:
+    bot = ScriptedBot({"(spoken)": Line(said("On and on."), pieces=10_000, pause_s=0.01)})
+    async with stage(bot) as st, st.call() as caller:
+        await caller.say(type="listen_start", mode="hands_free")
+        await stream(caller, hum(0.5) + silence(0.8))
+        await caller.until("sound")
+        await stream(caller, hum(0.5))
+        await caller.until("speech_started")
+        assert caller.kinds()[-3:] == ["stopped", "state", "speech_started"]
+        assert bot.orchestrator.broken_off == 1
+        await caller.say(type="stop")  # what is half heard is dropped
+        await stream(caller, silence(0.8))
+        await caller.say(type="listen_end")
+        await caller.say(type="ask", text="typed")
+        await caller.until("done")
+        assert bot.orchestrator.heard == ["(spoken)", "typed"]
+
+
+@pytest.mark.parametrize(
+    ("pieces", "shown"),
+    [([silence(1.5)], "at most 1 s"), ([silence(0.9)] * 13, "no faster than"), ([b"123"], "even number")],
+)
+async def test_hands_free_sound_that_no_microphone_gives_ends_the_listening_only(pieces, shown) -> None:
+    async with stage() as st, st.call() as caller:
+        await caller.say(type="listen_start", mode="hands_free")
+        for piece in pieces:
+            await caller.socket.send(piece)
+        assert shown in (await caller.until("error"))["message"]
+        await caller.say(type="ask", text="fine")
+        await caller.until("done")
+
+
 @pytest.mark.parametrize("message", [b"\x00" * 3_000, "x" * 3_000, "\u20ac" * 1_000])
 @pytest.mark.parametrize("server_bytes", [2_000, 1_000_000])  # the server software's own limit, and ours behind it
 async def test_an_oversize_message_closes_with_1009(message, server_bytes) -> None:

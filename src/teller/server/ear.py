@@ -1,4 +1,4 @@
-"""What the caller's sound becomes: pieces of the stream in, whole utterances out.
+"""What the caller's sound becomes: pieces of raw 16 kHz 16-bit sound in, whole utterances out.
 
 Two ears, one shape. `HeldEar` takes everything between the press and the release of a button. `OpenEar` takes a stream
 and cuts it where the caller pauses.
@@ -6,20 +6,18 @@ and cuts it where the caller pauses.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Iterator, Sequence
 
 from teller.audio import SPEECH_RATE_HZ, Pcm
+from teller.endpointing import Endpointer, Endpointing, SpeechBegan, SpeechEnded
 from teller.errors import InputError
 from teller.ports import Detector
 from teller.turn import Speech
 
 MIN_UTTERANCE_S = 0.2  # a button that was only tapped
-
-
-@dataclass(frozen=True, slots=True)
-class Began:
-    """The caller has begun to speak."""
+_MAX_PIECE_S = 1.0  # of a stream: it is judged while others wait
+_MAX_AHEAD_S = 10.0  # a stream is judged as it is spoken; this much may come at once after a pause of the network
 
 
 class HeldEar:
@@ -29,14 +27,13 @@ class HeldEar:
         self._max_audio_s = max_audio_s
         self._heard = bytearray()
 
-    def hear(self, data: bytes) -> Sequence[Began | Speech]:
-        """Take the next piece of raw sound; gives nothing before the end.
+    def hear(self, data: bytes) -> Sequence[SpeechBegan | SpeechEnded]:
+        """Take the next piece of sound; gives nothing: the caller says when it ends.
 
         Raises:
             InputError: if it is not 16-bit sound, or the utterance grows too long.
         """
-        if len(data) % 2:
-            raise InputError(f"raw 16-bit sound has an even number of bytes, got {len(data)}")
+        _check_whole(data)
         self._heard += data
         if len(self._heard) > self._max_audio_s * SPEECH_RATE_HZ * 2:
             raise InputError(f"an utterance lasts at most {self._max_audio_s:g} s; ask in shorter pieces")
@@ -55,20 +52,48 @@ class HeldEar:
 
 
 class OpenEar:
-    """A stream, cut into utterances where the caller pauses."""
+    """A stream, cut into utterances where the caller pauses.
 
-    def __init__(self, detector: Detector, max_audio_s: float) -> None:
+    Args:
+        now: seconds that never go back.
+    """
+
+    def __init__(self, detector: Detector, max_audio_s: float, now: Callable[[], float] = time.monotonic) -> None:
         self._detector = detector
-        self._max_audio_s = max_audio_s
-        self._rest = b""
+        limits = Endpointing()
+        self._endpointer = Endpointer(Endpointing(max_utterance_s=max(1.0, min(limits.max_utterance_s, max_audio_s))))
+        self._rest = bytearray()  # less than a frame
+        self._now = now
+        self._began_s = now()
+        self._heard_s = 0.0
 
-    def hear(self, data: bytes) -> Sequence[Began | Speech]:
-        """Take the next piece of raw sound; gives what began or ended in it.
+    def hear(self, data: bytes) -> Iterator[SpeechBegan | SpeechEnded]:
+        """Take the next piece of sound; gives what began or ended in it.
 
         Raises:
-            InputError: if it is not 16-bit sound.
+            InputError: if it is not 16-bit sound, longer than a second, or comes faster than anyone speaks.
         """
-        raise InputError("hands-free is not available yet")
+        _check_whole(data)
+        duration_s = len(data) / (2 * SPEECH_RATE_HZ)
+        self._heard_s += duration_s
+        if duration_s > _MAX_PIECE_S:
+            raise InputError(f"hands-free sound comes in pieces of at most {_MAX_PIECE_S:g} s, got {duration_s:.1f} s")
+        if self._heard_s > self._now() - self._began_s + _MAX_AHEAD_S:
+            raise InputError("hands-free sound comes no faster than it is spoken")
+        self._rest += data
+        size = 2 * self._detector.frame_samples
+        while len(self._rest) >= size:
+            frame = Pcm.from_bytes(bytes(self._rest[:size]), SPEECH_RATE_HZ).samples
+            del self._rest[:size]
+            yield from self._endpointer.feed(frame, self._detector.probability(frame))
 
     def drop(self) -> None:
         """Forget an utterance that is half heard."""
+        self._endpointer.reset()
+        self._detector.reset()
+        self._rest.clear()
+
+
+def _check_whole(data: bytes) -> None:
+    if len(data) % 2:
+        raise InputError(f"raw 16-bit sound has an even number of bytes, got {len(data)}")

@@ -18,9 +18,10 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from teller.audio import Pcm
 from teller.call import CallEvent, State
+from teller.endpointing import SpeechBegan, SpeechEnded
 from teller.errors import InputError
 from teller.server.bot import Bot
-from teller.server.ear import Began, HeldEar, OpenEar
+from teller.server.ear import HeldEar, OpenEar
 from teller.server.failures import Failure, failure_of
 from teller.server.limits import Lines, ServerLimits
 from teller.server.messages import (
@@ -169,17 +170,16 @@ class Line:
             return
         self._is_deaf_told = False
         try:
-            heard = self._ear.hear(data)
+            for event in self._ear.hear(data):
+                match event:
+                    case SpeechBegan():
+                        await self._silence()
+                        await self._send(SpeechStarted())
+                    case SpeechEnded(speech=speech):
+                        await self._ask(speech, tasks)
         except InputError as exc:
             self._ear, self._is_deaf_told = None, True
             await self._fail(failure_of(exc))
-            return
-        for event in heard:
-            if isinstance(event, Began):
-                await self._silence()
-                await self._send(SpeechStarted())
-            else:
-                await self._ask(event, tasks)
 
     async def _ask(self, heard: Transcript | Speech, tasks: asyncio.TaskGroup) -> None:
         if wait_s := self._allow():
