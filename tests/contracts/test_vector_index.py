@@ -5,23 +5,38 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+from teller.engines import faiss_index
+from teller.engines.faiss_index import FaissIndex
 from teller.engines.scripted import ScriptedIndex
 from teller.errors import InputError, StoreCorrupt
 from teller.ports import VectorIndex
 
 DIM = 32
-ENGINES = [pytest.param(ScriptedIndex, id="scripted")]
+
+
+def faiss_lists(dim: int) -> FaissIndex:
+    """As a FaissIndex is beyond `_FLAT_LIMIT` vectors."""
+    index = FaissIndex(dim)
+    index._held = faiss_index._Lists.trained_on(unit(1_000, seed=3, dim=dim))
+    return index
+
+
+def unit(count: int, seed: int = 0, dim: int = DIM) -> np.ndarray:
+    rows = np.random.default_rng(seed).standard_normal((count, dim)).astype(np.float32)
+    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+
+
+ENGINES = [
+    pytest.param(ScriptedIndex, id="scripted"),
+    pytest.param(FaissIndex, id="faiss-flat", marks=pytest.mark.engine),
+    pytest.param(faiss_lists, id="faiss-lists", marks=pytest.mark.engine),
+]
 Make = Callable[[int], VectorIndex]
 
 
 @pytest.fixture(params=ENGINES)
 def make(request: pytest.FixtureRequest) -> Make:
     return request.param
-
-
-def unit(count: int, seed: int = 0, dim: int = DIM) -> np.ndarray:
-    rows = np.random.default_rng(seed).standard_normal((count, dim)).astype(np.float32)
-    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
 
 
 def ids(*numbers: int) -> np.ndarray:
@@ -49,7 +64,7 @@ def test_similarities_are_cosines_best_first(make):
     asked = unit(1, seed=9)[0]
     similarities, found = index.search(asked, 10)
     assert (np.diff(similarities) <= 0).all()
-    np.testing.assert_allclose(similarities, rows[found] @ asked, atol=0.005)
+    np.testing.assert_allclose(similarities, rows[found] @ asked, atol=0.01)
     assert set(found[:3]) <= set(np.argsort(-(rows @ asked))[:5])
 
 
@@ -167,3 +182,19 @@ def test_an_index_of_another_dimension_is_refused(make, tmp_path):
     index.save(tmp_path / "index")
     with pytest.raises(StoreCorrupt):
         make(DIM + 1).load(tmp_path / "index")
+
+
+def test_vectors_come_back_by_their_ids_in_the_order_asked(make):
+    index, rows = make(DIM), unit(300)
+    index.add(np.arange(300, dtype=np.int64) * 3, rows)
+    asked = ids(30, 3, 897)
+    np.testing.assert_allclose(index.vectors(asked), rows[asked // 3], atol=0.01)
+    assert index.vectors(ids()).shape == (0, DIM)
+
+
+def test_the_vector_of_an_id_that_is_not_there_is_refused(make):
+    index = make(DIM)
+    index.add(ids(1, 2), unit(2))
+    index.remove(ids(1))
+    with pytest.raises(InputError):
+        index.vectors(ids(2, 1))
