@@ -20,17 +20,19 @@ from teller.banking.knowledge import Approved
 from teller.banking.retrieval import Knowledge, features
 from teller.config import load
 from teller.engines.scripted import ScriptedIndex
-from teller.ports import Embedder
+from teller.ports import Embedder, Vectors
 from teller.stores.home import open_home
 from teller.stores.vectors import KeptVectors
-from teller.wiring import open_embedder, read_bank, read_off_topic
+from teller.wiring import open_embedder, read_bank, read_metric, read_off_topic
 
 FOLDS = 6
 RIDGE = 1.0
 Features = tuple[float, float, float, float, float]
 
 
-async def examples(approved: Sequence[Approved], embedder: Embedder) -> tuple[list[Features], list[bool], list[bool]]:
+async def examples(
+    approved: Sequence[Approved], embedder: Embedder, metric: Vectors | None
+) -> tuple[list[Features], list[bool], list[bool]]:
     """(features, whether the first answer is right, whether the question is on topic) of every example."""
     found, right, on_topic = [], [], []
     off_topic = read_off_topic()
@@ -40,7 +42,7 @@ async def examples(approved: Sequence[Approved], embedder: Embedder) -> tuple[li
             for entry in approved
         ]
         others = [text for at, text in enumerate(off_topic) if at % FOLDS != fold]
-        knowledge = Knowledge(kept, embedder, ScriptedIndex, off_topic=others)
+        knowledge = Knowledge(kept, embedder, ScriptedIndex, off_topic=others, metric=metric)
         await knowledge.fill()
         asked = [(ask, entry.id) for entry in approved for at, ask in enumerate(entry.asks) if at % FOLDS == fold]
         for text, answer_id in asked + [(text, "") for text in off_topic[fold::FOLDS]]:
@@ -73,13 +75,17 @@ def main() -> None:
     settings = load().settings
     home = open_home(settings.home)
     embedder = KeptVectors(open_embedder(settings, home), home.knowledge)
-    found, right, on_topic = asyncio.run(examples(read_bank(settings).approved, embedder))
+    found, right, on_topic = asyncio.run(examples(read_bank(settings).approved, embedder, read_metric(embedder.name)))
     rows, is_right, is_on = np.array(found), np.array(right), np.array(on_topic)
     weights = fit(rows, is_on)
     certainty = 1 / (1 + np.exp(-(weights[0] + rows @ weights[1:])))
     report = {
         "weights": dict(
-            zip(("bias", "ask", "text", "coverage", "margin", "topic"), weights.round(2).tolist(), strict=True)
+            zip(
+                ("bias", "ask", "text", "coverage", "margin", "topic"),
+                weights.round(2).tolist(),
+                strict=True,
+            )
         ),
         "first_is_right": round(float(is_right[is_on].mean()), 4),
         "by_min_score": {

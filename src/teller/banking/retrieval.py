@@ -30,12 +30,12 @@ _WIDEST_MARGIN = 0.4  # a lead beyond it makes no answer surer
 class Weights:
     """Logistic weights of the certainty; `python -m benchmarks.fit_retrieval` fits them on the bank's own questions."""
 
-    bias: float = -3.0
-    ask: float = 2.0
-    text: float = 4.0
-    coverage: float = 1.0
-    margin: float = 2.0
-    topic: float = 3.0
+    bias: float = -3.6
+    ask: float = 3.1
+    text: float = 3.4
+    coverage: float = 0.3
+    margin: float = 1.9
+    topic: float = 4.7
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,16 @@ class Candidate:
 
 
 class Knowledge:
-    """Approved answers and document passages, ready to be searched."""
+    """Approved answers and document passages, ready to be searched.
+
+    Args:
+        embedder: for what the bank has written.
+        questions: the same embedder for what callers ask, if that is remembered in another way.
+        new_index: gives an empty index of that many dimensions.
+        off_topic: questions that are not the bank's business, for the topic gate; none: no gate.
+        metric: (dim, dim) linear map under which cosines are taken, as `training/metric.py` learns it.
+        min_score: least certainty at which a question counts as covered, 0 to 1.
+    """
 
     def __init__(
         self,
@@ -70,16 +79,20 @@ class Knowledge:
         embedder: Embedder,
         new_index: Callable[[int], VectorIndex],
         *,
+        questions: Embedder | None = None,
         off_topic: Sequence[str] = (),
+        metric: Vectors | None = None,
         min_score: float = 0.5,
         weights: Weights | None = None,
     ) -> None:
         self.entries = tuple(entries)
         self.version = knowledge_version(entries)
         self._embedder = embedder
+        self._questions = questions or embedder
         self._asks, self._texts = new_index(embedder.dim), new_index(embedder.dim)
         self._off_topic = tuple(off_topic)
         self._gate: TopicGate | None = None
+        self._metric = metric
         self._weights = weights or Weights()
         self._min_score = min_score
         self._ask_entries: list[tuple[int, ...]] = []  # behind each vector: passages of a document share its title
@@ -121,13 +134,13 @@ class Knowledge:
         for start in range(0, len(rows), _CHUNK):
             chunk = rows[start : start + _CHUNK]
             vectors = await self._embedder.embed([text for _, text in chunk])
-            index.add(np.array([number for number, _ in chunk], dtype=np.int64), vectors)
+            index.add(np.array([number for number, _ in chunk], dtype=np.int64), self._measured(vectors))
             added.append(vectors)
         return added
 
     async def search(self, question: Question, *, limit: int = 5) -> tuple[Passage, ...]:
         """Passages, best first; none if nothing covers the question."""
-        vector = (await self._embedder.embed([question.text]))[0]
+        vector = (await self._questions.embed([question.text]))[0]
         candidates = self.candidates(question.text, vector)
         scores = [self.certainty(candidates[place:]) for place in range(min(limit, len(candidates)))]
         if not scores or scores[0] < self._min_score:
@@ -136,8 +149,9 @@ class Knowledge:
 
     def candidates(self, text: str, vector: Vectors) -> list[Candidate]:
         """Every answer that is near by vector or by words, best first."""
-        by_ask, farthest_ask = self._nearest(self._asks, vector, _ASKS)
-        by_text, farthest_text = self._nearest(self._texts, vector, _TEXTS)
+        measured = self._measured(vector[None, :])[0]
+        by_ask, farthest_ask = self._nearest(self._asks, measured, _ASKS)
+        by_text, farthest_text = self._nearest(self._texts, measured, _TEXTS)
         asked: dict[int, float] = {}
         for row, similarity in by_ask.items():
             for number in self._ask_entries[row]:
@@ -151,6 +165,13 @@ class Knowledge:
             text_similarity = by_text.get(number, farthest_text)
             found.append(Candidate(self.entries[number], ask, text_similarity, float(coverage[number]), topic))
         return sorted(found, key=lambda candidate: (-candidate.rank, candidate.entry.id))
+
+    def _measured(self, vectors: Vectors) -> Vectors:
+        """Vectors, (n, dim), as the bank's metric sees them; unit rows."""
+        if self._metric is None:
+            return vectors
+        mapped = vectors @ self._metric
+        return np.asarray(mapped / np.linalg.norm(mapped, axis=1, keepdims=True), dtype=np.float32)
 
     @staticmethod
     def _nearest(index: VectorIndex, vector: Vectors, k: int) -> tuple[dict[int, float], float]:
