@@ -1,8 +1,8 @@
 """What a loan calculation says: from filled slots to two spoken sentences, or to what is wrong with a value.
 
-Each sentence names amount, term, rate, instalment and total, as a representative example must (FCA CONC 3.5.5R). A rate
-that the caller calls an APR is taken as one; any other is a nominal yearly rate, and its APR is said beside it. Where the
-caller names none, the bank's own rate for that amount is used, and stamped.
+Each sentence names amount, term, rate, instalment and total, as a representative example must (FCA CONC 3.5.5R). A
+rate that the caller calls an APR is taken as one; any other is a nominal yearly rate, and its APR is said beside it.
+Where the caller names none, the bank's own rate for that amount is used, and stamped.
 """
 
 from __future__ import annotations

@@ -5,6 +5,7 @@
     m  an amount in pounds        r  an amount a month          x  an amount a week or a year
     n  a bare number from 100 on  c  a smaller bare number      f  an amount in another currency
     d  a time in months           w  a time in days             p  a percentage
+    s  a savings account
 
 The values are those that `teller.values` found; no number is read a second time.
 """
@@ -12,7 +13,7 @@ The values are those that `teller.values` found; no number is read a second time
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -47,7 +48,7 @@ class Mark:
 
     Attributes:
         letter: its kind, as in the module's table.
-        value: canonical, without a unit: "10000.00", "6.5", "6.5 APR" if it was called so, "P60M", "P90D", "5".
+        value: canonical, without a unit: "10000.00", "6.5", "6.5 APR" if it was called so, "P60M", "P90D", "cash_isa".
         before, after: the words on either side, to the ends of the question.
     """
 
@@ -79,8 +80,8 @@ class Marked:
         return re.search(pattern, self.words) is not None
 
 
-def mark(question: Question) -> Marked:
-    """Replace the values of a question by marks."""
+def mark(question: Question, accounts: Collection[str] = ()) -> Marked:
+    """Replace the values of a question by marks; `accounts` are the products that are savings accounts."""
     pieces: list[str] = []
     values: dict[str, str] = {}
     end = 0
@@ -89,6 +90,8 @@ def mark(question: Question) -> Marked:
         if raw.startswith("a ") and values and between in ("", "pounds", "quid"):
             continue  # "£200 a month" speaks of no term of a month
         found = _letter(value, raw, after_over=between.endswith("over"))
+        if value.kind is ValueKind.PRODUCT and value.canonical in accounts:
+            found = "s", value.canonical
         if found is None:
             continue
         letter, values[str(index)] = found

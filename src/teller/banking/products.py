@@ -16,6 +16,7 @@ from typing import Any
 
 from teller.errors import KnowledgeError
 from teller.turn import Citation
+from teller.values import Catalogue
 
 _PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
 _LARGEST = Decimal(1_000_000_000_000)
@@ -158,6 +159,57 @@ def render(text: str, rates: RateTable, where: str = "text") -> Rendered:
     if "{" in (rest := _PLACEHOLDER.sub("", text)) or "}" in rest:
         raise KnowledgeError(f"{where}: a brace that belongs to no placeholder; a rate is written {{its_key}}")
     return Rendered(_PLACEHOLDER.sub(fill, text), tuple(used))
+
+
+def load_catalogue(text: str, name: str) -> Catalogue:
+    """Read the bank's own names: products, tiers and places, each with its aliases.
+
+    [products.<id>] and [places.<id>] have a name and aliases; [tiers] gives aliases by tier. The name and the id, its
+    underscores as spaces, are aliases too.
+
+    Raises:
+        KnowledgeError: naming file and line, for text that is not TOML, an entry that is not such, or an alias that two
+            entries of a kind claim.
+    """
+    tree = parse_toml(text, name)
+    kinds: dict[str, dict[str, str]] = {"products": {}, "tiers": {}, "places": {}}
+    for kind, found in kinds.items():
+        for canonical, entry in _table(tree, kind, name).items():
+            where = f"{name}:{line_of(text, f'{canonical} =' if kind == 'tiers' else f'[{kind}.{canonical}]')}"
+            for alias in (canonical.replace("_", " "), *_aliases(entry, canonical, where)):
+                if found.setdefault(alias.lower(), canonical) != canonical:
+                    raise KnowledgeError(f"{where}: '{alias}' names both '{found[alias.lower()]}' and '{canonical}'")
+    return Catalogue(**kinds)
+
+
+def load_opposites(text: str, name: str) -> tuple[tuple[str, str], ...]:
+    """Read the pairs of opposite actions of a catalogue, `pairs` of [actions]; none if it has none.
+
+    Raises:
+        KnowledgeError: naming file and line, for text that is not TOML or pairs that are not such.
+    """
+    pairs = _table(parse_toml(text, name), "actions", name).get("pairs", [])
+    where = f"{name}:{line_of(text, '[actions]')}"
+    if not isinstance(pairs, list):
+        raise KnowledgeError(f'{where}: pairs must be a list such as [["block", "unblock"]]')
+    for pair in pairs:
+        if not isinstance(pair, list) or len(pair) != 2 or not all(isinstance(word, str) and word for word in pair):
+            raise KnowledgeError(f"{where}: {pair!r} is not a pair of actions in words")
+    return tuple((left, right) for left, right in pairs)
+
+
+def _table(tree: Mapping[str, Any], key: str, name: str) -> Mapping[str, Any]:
+    table = tree.get(key, {})
+    if not isinstance(table, dict):
+        raise KnowledgeError(f"{name}:1: '{key}' must be a table")
+    return table
+
+
+def _aliases(entry: object, canonical: str, where: str) -> list[str]:
+    names = [entry.get("name"), *entry.get("aliases", [])] if isinstance(entry, dict) else entry
+    if not isinstance(names, list) or not all(isinstance(alias, str) and alias.strip() for alias in names):
+        raise KnowledgeError(f"{where}: '{canonical}' needs a name and a list of aliases, in words")
+    return names
 
 
 def spoken_money(amount: Decimal) -> str:

@@ -6,6 +6,7 @@ the Easy Saver.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal
@@ -42,9 +43,10 @@ class _Place:
 class SavingsQuotes:
     """Savings in the bank's accounts.
 
-    An account is a row "<stem>_aer" whose label begins with the account's name and a comma. A row "<stem>_term" makes
-    it a fixed term; "<name>_min" and "<name>_max" limit what is paid in. An account with "regular" in its key takes
-    monthly amounts only; another with a term takes one sum only.
+    An account is a row "<stem>_aer" whose label begins with the account's name and a comma; its id in the catalogue is
+    that name, in lower case and with underscores. A row "<stem>_term" makes it a fixed term; "<id>_min" and "<id>_max"
+    limit what is paid in. With "regular" in its key an account takes monthly amounts only; any other that has a term
+    takes one sum only.
 
     Raises:
         KnowledgeError: if the rate table has no "easy_saver_aer", or has it in another unit.
@@ -54,10 +56,10 @@ class SavingsQuotes:
 
     def __init__(self, rates: RateTable) -> None:
         self._rates = rates
-        self._accounts: dict[str, list[Rate]] = {}
+        self.accounts: dict[str, list[Rate]] = {}
         for rate in rates:
             if rate.key.endswith("_aer") and rate.unit == "percent":
-                self._accounts.setdefault(_name(rate), []).append(rate)
+                self.accounts.setdefault(re.sub(r"\W+", "_", _name(rate).lower().replace("'", "")), []).append(rate)
         rates.number(_DEFAULT, "percent")
         self._default = _at(rates[_DEFAULT], is_fixed=False)
         self.answers: Mapping[str, Callable[[Filled], Quote | Problem]] = {
@@ -65,10 +67,6 @@ class SavingsQuotes:
             "savings_goal": self._goal,
             "savings_deposit": self._deposit,
         }
-
-    def account_in(self, words: str) -> str:
-        """The name of the account that is named in some words, empty if none is."""
-        return next((name for name in self._accounts if name.lower() in words), "")
 
     def problem(self, slot: str, value: str) -> Problem | None:
         """What is wrong with a value of a slot; None if it can be used."""
@@ -135,10 +133,11 @@ class SavingsQuotes:
         if "rate" in filled:
             aer = Decimal(filled["rate"].removesuffix(" APR"))
             return _Place(aer, f"at {spoken_number(aer)}% AER")
-        name = filled.get("account", "")
-        rows = self._accounts.get(name, [])
+        account = filled.get("account", "")
+        rows = self.accounts.get(account, [])
         if not rows:
             return self._default
+        name = _name(rows[0])
         by_term = {f"P{self._rates.number(key, 'months')}M": row for row in rows if (key := _term(row)) in self._rates}
         takes_monthly = "regular" in rows[0].key
         if (by_term and open_ended) or (takes_monthly != monthly and (takes_monthly or by_term)):
@@ -148,12 +147,12 @@ class SavingsQuotes:
         if row is None:
             times = " or ".join(spoken_time(term) for term in by_term)
             return Problem("term", f"Our {name} runs for {times}. How long shall I take?", tuple(rows))
-        return self._limited(filled, name) or _at(row, is_fixed=bool(by_term))
+        return self._limited(filled, account, name) or _at(row, is_fixed=bool(by_term))
 
-    def _limited(self, filled: Filled, name: str) -> Problem | None:
+    def _limited(self, filled: Filled, account: str, name: str) -> Problem | None:
         """What the limits of an account say against what is paid in."""
         slot = "deposit" if "deposit" in filled else "amount"
-        keys = [f"{name.lower().replace(' ', '_')}_{end}" for end in ("min", "max")]
+        keys = [f"{account}_{end}" for end in ("min", "max")]
         if slot not in filled or not all(key in self._rates for key in keys):
             return None
         least, most = (self._rates.number(key, "gbp") for key in keys)

@@ -1,8 +1,8 @@
 """The tools that answer with banking arithmetic, and the little dialogue that collects their values.
 
 A calculation is a form: its tool, and the slots that are filled. What is missing is asked for, one thing a turn; what
-the caller changes is changed; what the bank's limits forbid is said with the limits, and the form stays open. A form that
-is complete stays for further questions ("and over seven years?") until two turns in a row were about something else.
+the caller changes is changed; what the bank's limits forbid is said with the limits, and the form stays open. A form
+that is complete stays for further questions ("and over seven years?") until two turns in a row were about other things.
 """
 
 from __future__ import annotations
@@ -13,15 +13,18 @@ from decimal import Decimal
 
 import pandas as pd
 
-from teller.banking.intents import TOOLS, Filling, Tool, cancels, fill, only_values, recognise
+from teller.banking.intents import recognise
 from teller.banking.loan_quotes import LoanQuotes
 from teller.banking.marks import mark
 from teller.banking.products import Rate, RateTable, spoken_money, spoken_number
 from teller.banking.quotes import Filled, Problem, spoken_time
 from teller.banking.savings_quotes import SavingsQuotes
+from teller.banking.slots import TOOLS, Filling, Tool, cancels, fill, only_values
 from teller.call import Memory
 from teller.errors import InputError
 from teller.turn import Answer, DataClass, Question, Source
+
+_LONGEST_QUESTION = 600  # characters: nobody asks for one calculation in more
 
 # What is asked for a slot that is missing, by family.
 _ASKS: Mapping[tuple[str, str], str] = {
@@ -61,25 +64,24 @@ class Toolbox:
 
     def handle(self, question: Question, memory: Memory) -> ToolReply | None:
         """Answer a question that is a calculation, or that fills or changes the open one; None if it is neither."""
-        asked = mark(question)
-        account = self._savings.account_in(asked.words) if self._savings else ""
+        if len(question.text) > _LONGEST_QUESTION:
+            return None
+        asked = mark(question, self._savings.accounts if self._savings else ())
         open_tool = TOOLS.get(memory.form)
         if open_tool and cancels(asked):
             return _reply("Of course, I have put that aside. What else can I do?", f"{open_tool.name}.cancelled")
         tool = recognise(asked, open_tool.family if open_tool else "")
         # "10,000 over five years" asks for a payment where nothing is open; where something is, it fills that.
-        if open_tool and only_values(asked, account) and tool in (None, TOOLS["loan_payment"]):
+        if open_tool and only_values(asked) and tool in (None, TOOLS["loan_payment"]):
             tool, kept = open_tool, memory.filled
             filling = fill(asked, tool, kept)
-            if filling.unused or not (account or filling.slots or filling.clashes):
+            if filling.unused or not (filling.slots or filling.clashes):
                 return None
         elif tool is not None:
             filling = fill(asked, tool)
             kept = _carried(open_tool, tool, memory.filled, filling)
         else:
             return None
-        if account and tool.family == "savings":
-            filling.slots["account"] = account
         return self._advance(tool, kept, filling)
 
     def lapse(self, memory: Memory) -> Memory:
@@ -149,7 +151,7 @@ def _spoken(slot: str, value: str) -> str:
     if slot == "rate":
         return f"{spoken_number(Decimal(value.removesuffix(' APR')))}%"
     if slot == "account":
-        return value
+        return value.replace("_", " ")
     return spoken_money(Decimal(value)) if " " not in value else "another currency"
 
 
