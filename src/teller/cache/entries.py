@@ -49,6 +49,7 @@ COLUMNS: Mapping[str, type] = {
     "state": np.int8,
 }
 _OBJECT_BYTES = 41  # a bytes object and its place in a list, beside its content
+ROW_BYTES = sum(np.dtype(kind).itemsize for kind in COLUMNS.values()) + 2 * _OBJECT_BYTES + 40
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from teller.cache.canonical import exact_text
-from teller.cache.entries import Entries, Rows, State
+from teller.cache.entries import ROW_BYTES, Entries, Rows, State
 from teller.cache.events import LASTING, Kind, PurgeBy, Put, body_of, write
 from teller.cache.orders import Orders, is_superseded, stamp_name
 from teller.cache.partition import Partition
@@ -115,15 +115,15 @@ class Holdings:
         }
 
     @property
-    def vector_bytes(self) -> int:
-        """Memory that an entry's vector takes in an index, about."""
-        return self.making.dim + 20
+    def entry_bytes(self) -> int:
+        """Memory that an entry takes beside its texts, about: vector with its place in an index, columns, keys."""
+        return self.making.dim + 20 + ROW_BYTES
 
     @property
     def nbytes(self) -> int:
         """Memory of entries, indexes and quarantine, about."""
         held = sum(len(event.body) for event in self.held.values())
-        return self.entries.nbytes + len(self.entries) * self.vector_bytes + held
+        return self.entries.nbytes + len(self.entries) * (self.making.dim + 20) + held
 
     def apply(self, events: Sequence[Event]) -> None:
         """Take over events, which follow those applied so far.

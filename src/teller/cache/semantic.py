@@ -11,7 +11,7 @@ questions mean the same (the judge), and which may be looked up (the bank's poli
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
@@ -22,7 +22,7 @@ from teller.cache.events import Kind, Put, write
 from teller.cache.flight import Flights
 from teller.cache.holdings import Making, Shelf
 from teller.cache.neighbours import near
-from teller.cache.partition import Basis, partition_of
+from teller.cache.partition import Basis, Partition, partition_of
 from teller.cache.replica import Replica
 from teller.cache.rules import CacheRules, Offered, Outcome, is_trusted
 from teller.cache.shadow import ShadowChecks
@@ -34,6 +34,17 @@ from teller.turn import Answer, DataClass, Evidence, Hit, Miss, MissReason, Ques
 
 _Place = tuple[Replica, Shelf]
 _KNOWN_DIGESTS = 8_192
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """An answer to be kept, as `SemanticCache.offer` takes it."""
+
+    question: Question
+    answer: Answer
+    scope: Scope
+    basis: Basis | None = None
+    cost_ms: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,39 +190,29 @@ class SemanticCache:
             EngineError: if the question cannot be embedded.
             StoreError: if the log cannot be written.
         """
-        refused = self.rules.why_not_keep(question, answer, scope)
-        if refused is not None:
-            return Offered(refused)
-        replica = self._private if answer.data_class is DataClass.CUSTOMER else self._shared
-        if replica is None:
-            return Offered(Outcome.NOT_ELIGIBLE)
-        partition = partition_of(scope, answer.data_class, basis or self._basis())
-        await replica.catch_up()
-        if replica.state.orders.forbid(answer.stamps, partition):
-            return Offered(Outcome.STALE)
-        if (same := self._same(replica, partition.digest, question, answer)) is not None:
-            return Offered(Outcome.SAME, same)
-        vector, tokens = await self._embed(question)
-        now = self._clock.now()
-        put = Put(
-            partition.digest,
-            question,
-            vector,
-            answer,
-            expires_at=now + self.rules.ttl_s[answer.data_class],
-            trusted=is_trusted(answer),
-            cost_ms=cost_ms,
-            judge=self.judge.name,
-            sketch=self.judge.sketch(question, vector, tokens),
-        )
-        is_new = partition.digest not in replica.state.shelves
-        opening = [write(Kind.PARTITION, now, **partition.parts())] if is_new else []
-        entry_id = await replica.append([*opening, put.event(now)])
-        if entry_id in replica.state.held:
-            return Offered(Outcome.HELD, entry_id)
-        return (
-            Offered(Outcome.KEPT, entry_id) if replica.state.entries.row_of(entry_id) >= 0 else Offered(Outcome.STALE)
-        )
+        return (await self.offer_all([Offer(question, answer, scope, basis, cost_ms)]))[0]
+
+    async def offer_all(self, offers: Sequence[Offer]) -> list[Offered]:
+        """`offer` many at once: embedded together, and written all or none (the customers' own apart).
+
+        Raises:
+            InputError: if one of them cannot be read; none is kept.
+            EngineError, StoreError: as `offer`.
+        """
+        present = self._basis()
+        offers = [replace(offer, basis=offer.basis or present) for offer in offers]
+        await self._catch_up()
+        weighed = [self._weigh(offer) for offer in offers]
+        wanted = [place for place, outcome in enumerate(weighed) if outcome.outcome is Outcome.KEPT]
+        embedded = await self._embed_all([offers[place].question for place in wanted])
+        puts = {place: self._put(offers[place], *one) for place, one in zip(wanted, embedded, strict=True)}
+        for replica in self._replicas():
+            mine = [place for place in wanted if self._replica_of(offers[place].answer) is replica]
+            ids = await self._append(replica, [puts[place] for place in mine])
+            for place, entry_id in zip(mine, ids, strict=True):
+                weighed[place] = _outcome(replica, entry_id)
+        await self.upkeep.relieve()
+        return weighed
 
     async def flight(self, question: Question, scope: Scope, make: Callable[[], Awaitable[Answer]]) -> Answer:
         """The answer of `make`; askings of the same text in the same scope while it is made share it.
@@ -265,6 +266,56 @@ class SemanticCache:
         if self.judge.wants_tokens:
             return await self._embedder.embed_tokens(question.text)
         return (await self._embedder.embed([question.text]))[0], None
+
+    async def _embed_all(self, questions: Sequence[Question]) -> list[tuple[Vectors, Vectors | None]]:
+        if self.judge.wants_tokens:
+            return [await self._embed(question) for question in questions]
+        vectors = await self._embedder.embed([question.text for question in questions])
+        return [(vector, None) for vector in vectors]
+
+    def _replica_of(self, answer: Answer) -> Replica | None:
+        return self._private if answer.data_class is DataClass.CUSTOMER else self._shared
+
+    def _weigh(self, offer: Offer) -> Offered:
+        """Whether an offer may be kept, as far as can be said before it is embedded."""
+        question, answer = offer.question, offer.answer
+        refused = self.rules.why_not_keep(question, answer, offer.scope)
+        if refused is not None:
+            return Offered(refused)
+        replica = self._replica_of(answer)
+        if replica is None:
+            return Offered(Outcome.NOT_ELIGIBLE)
+        partition = partition_of(offer.scope, answer.data_class, offer.basis or self._basis())
+        if replica.state.orders.forbid(answer.stamps, partition):
+            return Offered(Outcome.STALE)
+        same = self._same(replica, partition.digest, question, answer)
+        return Offered(Outcome.SAME, same) if same is not None else Offered(Outcome.KEPT)
+
+    def _put(self, offer: Offer, vector: Vectors, tokens: Vectors | None) -> tuple[Partition, Put]:
+        data_class = offer.answer.data_class
+        partition = partition_of(offer.scope, data_class, offer.basis or self._basis())
+        put = Put(
+            partition.digest,
+            offer.question,
+            vector,
+            offer.answer,
+            expires_at=self._clock.now() + self.rules.ttl_s[data_class],
+            trusted=is_trusted(offer.answer),
+            cost_ms=offer.cost_ms,
+            judge=self.judge.name,
+            sketch=self.judge.sketch(offer.question, vector, tokens),
+        )
+        return partition, put
+
+    async def _append(self, replica: Replica, puts: Sequence[tuple[Partition, Put]]) -> list[int]:
+        """Write puts, each partition's key before its first one; gives their ids."""
+        if not puts:
+            return []
+        now = self._clock.now()
+        new = {part.digest: part for part, _ in puts if part.digest not in replica.state.shelves}
+        opening = [write(Kind.PARTITION, now, **partition.parts()) for partition in new.values()]
+        last = await replica.append([*opening, *(put.event(now) for _, put in puts)])
+        return list(range(last - len(puts) + 1, last + 1))
 
     def _shelves(self, scope: Scope, basis: Basis) -> list[_Place]:
         """Partitions whose answers this scope may be given, the customer's own first."""
@@ -350,6 +401,13 @@ class SemanticCache:
         if self._plain is None:
             raise InputError("this cache was built without `plain`: it does not know on whose behalf to look")
         return self._plain
+
+
+def _outcome(replica: Replica, entry_id: int) -> Offered:
+    """What became of a put, now that the log has been applied."""
+    if entry_id in replica.state.held:
+        return Offered(Outcome.HELD, entry_id)
+    return Offered(Outcome.KEPT, entry_id) if replica.state.entries.row_of(entry_id) >= 0 else Offered(Outcome.STALE)
 
 
 def _serve(replica: Replica, row: int, evidence: Evidence) -> Hit:

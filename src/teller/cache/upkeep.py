@@ -218,15 +218,18 @@ class Upkeep:
 
     async def relieve(self) -> int:
         """Evict what is worth least if a limit is passed; gives how many."""
-        replica, rules = self._replica, self._rules
-        if len(replica.state.entries) <= rules.max_entries and replica.state.nbytes <= rules.max_bytes:
+        entries, rules, used = self._replica.state.entries, self._rules, self._replica.state.nbytes
+        if len(entries) <= rules.max_entries and used <= rules.max_bytes:
             return 0
-        rows = replica.state.entries.where(np.ones(replica.state.entries.rows, dtype=bool))
-        max_entries = (
-            max(1, int(rules.max_entries * _ROOM)) if len(replica.state.entries) > rules.max_entries else len(rows)
+        rows = entries.where(np.ones(entries.rows, dtype=bool))
+        columns = self._weigh(rows)
+        spare = int(rules.max_bytes * _ROOM) - used if used > rules.max_bytes else 0
+        places = victims(
+            columns,
+            max_entries=max(1, int(rules.max_entries * _ROOM)) if len(rows) > rules.max_entries else len(rows),
+            max_bytes=int(columns.size_bytes.sum()) + spare,
         )
-        places = victims(self._weigh(rows), max_entries=max_entries, max_bytes=int(rules.max_bytes * _ROOM))
-        return await self.evict(replica.state.entries.column("id")[rows[places]].tolist(), why="room")
+        return await self.evict(entries.column("id")[rows[places]].tolist(), why="room")
 
     async def compact(self) -> int:
         """Forget events that no longer matter; gives how many. Other processes may go on meanwhile.
@@ -332,7 +335,7 @@ class Upkeep:
             cost_ms=entries.column("cost_ms")[rows].astype(np.float64),
             accuracy=entries.accuracy(rows),
             idle_s=now - used,
-            size_bytes=(entries.sizes(rows) + self._replica.state.vector_bytes).astype(np.float64),
+            size_bytes=(entries.sizes(rows) + self._replica.state.entry_bytes).astype(np.float64),
         )
 
 
