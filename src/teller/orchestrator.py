@@ -150,6 +150,7 @@ class Orchestrator:
         if reply is not None:
             call.memory = reply.memory
             return reply.answer
+        call.memory = self.toolbox.lapse(call.memory)
         with facts.stage("cache"):
             found = await self._look_up(question, call)
         if isinstance(found, Hit):
