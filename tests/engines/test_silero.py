@@ -138,5 +138,5 @@ def test_a_model_of_something_else_is_unavailable(tmp_path):
 
 def test_a_wheel_that_is_missing_says_what_to_install(monkeypatch):
     monkeypatch.setattr(sys, "path", [])
-    with pytest.raises(EngineUnavailable, match="pip install --no-deps .silero-vad"):
+    with pytest.raises(EngineUnavailable, match=r"pip install --no-deps .silero-vad"):
         SileroVad()
