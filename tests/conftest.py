@@ -3,6 +3,11 @@
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# A property is about values, not about how busy the machine is.
+settings.register_profile("teller", deadline=None)
+settings.load_profile("teller")
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 

@@ -308,7 +308,10 @@ how much a month to save eight thousand in two years
 """
 
 
-@pytest.mark.parametrize(("said", "wanted"), zip(*[iter(CALCULATIONS.strip().splitlines())] * 2, strict=True))
+LINES = CALCULATIONS.strip().splitlines()
+
+
+@pytest.mark.parametrize(("said", "wanted"), list(zip(LINES[::2], LINES[1::2], strict=True)))
 def test_a_calculation_is_recognised_with_its_values(said, wanted):
     tool, *values = wanted.replace(" APR", "_APR").split()
 

@@ -257,7 +257,7 @@ def test_a_loan_cannot_be_settled_outside_its_term(after):
         settle(Loan.at_apr(D(10000), 60, D(5)), after)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(amounts.filter(lambda amount: amount >= 1000), st.integers(1, 120), percents)
 def test_the_apr_of_a_plan_is_its_rate(amount, months, percent):
     plan = Loan.at_apr(amount, months, percent).plan()

@@ -152,9 +152,10 @@ def recognise(asked: Marked, family: str = "") -> Tool | None:
     families = {"savings"} if asked.has(_NOT_WOULD_COST) else {"savings", "loan"}
     if tool := _first(RULES, asked, families):
         return tool
-    if "loan" in families and asked.has(_OVER) and only_values(asked):
-        return TOOLS["loan_payment"]  # "ten thousand over five years" is all that was said
-    return _first(FOLLOW_UPS, asked, families & {family}) if len(asked.words.split()) <= FOLLOW_UP_WORDS else None
+    if family:
+        return _first(FOLLOW_UPS, asked, families & {family}) if len(asked.words.split()) <= FOLLOW_UP_WORDS else None
+    # With nothing open, "ten thousand over five years" asks what that costs.
+    return TOOLS["loan_payment"] if "loan" in families and asked.has(_OVER) and only_values(asked) else None
 
 
 def _first(rules: Iterable[Rule], asked: Marked, families: set[str]) -> Tool | None:

@@ -27,7 +27,7 @@ from teller.turn import Answer, DataClass, Question, Source
 _LONGEST_QUESTION = 600  # characters: nobody asks for one calculation in more
 
 # What is asked for a slot that is missing, by family.
-_ASKS: Mapping[tuple[str, str], str] = {
+ASKS: Mapping[tuple[str, str], str] = {
     ("loan", "amount"): "How much would you like to borrow?",
     ("loan", "term"): "For how long would you like to borrow it?",
     ("loan", "after"): "After how long would you pay it off?",
@@ -70,19 +70,14 @@ class Toolbox:
         open_tool = TOOLS.get(memory.form)
         if open_tool and cancels(asked):
             return _reply("Of course, I have put that aside. What else can I do?", f"{open_tool.name}.cancelled")
-        tool = recognise(asked, open_tool.family if open_tool else "")
-        # "10,000 over five years" asks for a payment where nothing is open; where something is, it fills that.
-        if open_tool and only_values(asked) and tool in (None, TOOLS["loan_payment"]):
-            tool, kept = open_tool, memory.filled
-            filling = fill(asked, tool, kept)
-            if filling.unused or not (filling.slots or filling.clashes):
-                return None
-        elif tool is not None:
+        if tool := recognise(asked, open_tool.family if open_tool else ""):
             filling = fill(asked, tool)
-            kept = _carried(open_tool, tool, memory.filled, filling)
-        else:
-            return None
-        return self._advance(tool, kept, filling)
+            return self._advance(tool, _carried(open_tool, tool, memory.filled, filling), filling)
+        if open_tool and only_values(asked):
+            filling = fill(asked, open_tool, memory.filled)
+            if not filling.unused:
+                return self._advance(open_tool, memory.filled, filling)
+        return None
 
     def lapse(self, memory: Memory) -> Memory:
         """The memory after a turn that was about something else: an open form waits one such turn, then it is gone."""
@@ -111,7 +106,7 @@ class Toolbox:
         missing = tool.missing(filled)
         if problem is None and missing:
             heard = ", ".join(_spoken(slot, value) for slot, value in usable.items())
-            text = f"{heard}. {_ASKS[tool.family, missing]}".removeprefix(". ")
+            text = f"{heard}. {ASKS[tool.family, missing]}".removeprefix(". ")
             return _reply(text, f"{tool.name}?{missing}", tool, filled)
         said = problem or quotes.answers[tool.name](filled)
         if isinstance(said, Problem):
