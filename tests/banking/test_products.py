@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 import teller
-from teller.banking.products import load_rates, render
+from teller.banking.products import load_catalogue, load_opposites, load_rates, render
 from teller.errors import KnowledgeError
 
 ROW = '[{key}]\nvalue = {value}\nunit = "{unit}"\nlabel = "A row"\nversion = 3\nsince = 2026-04-01\n'
@@ -117,3 +117,67 @@ def test_the_banks_own_table_can_be_read():
     rates = load_rates(text, "rates.toml")
 
     assert all(rate.spoken for rate in rates)
+
+
+CATALOGUE = """
+[products.cash_isa]
+name = "Cash ISA"
+aliases = ["Easy access ISA"]
+kind = "savings"
+
+[tiers]
+gold = ["gold level"]
+
+[places.leeds]
+name = "Leeds"
+aliases = []
+kind = "city"
+
+[actions]
+pairs = [["block", "unblock"], ["turn on", "turn off"]]
+"""
+
+
+def test_a_catalogue_gives_each_alias_its_canonical_name():
+    catalogue = load_catalogue(CATALOGUE, "catalogue.toml")
+
+    assert catalogue.products == {"cash isa": "cash_isa", "easy access isa": "cash_isa"}
+    assert catalogue.tiers == {"gold": "gold", "gold level": "gold"}
+    assert catalogue.places == {"leeds": "leeds"}
+
+
+def test_opposites_are_pairs_of_actions():
+    assert load_opposites(CATALOGUE, "catalogue.toml") == (("block", "unblock"), ("turn on", "turn off"))
+    assert load_opposites("", "catalogue.toml") == ()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "right", "line"),
+    [
+        ('name = "Cash ISA"', "name = 3", 2),
+        ('aliases = ["Easy access ISA"]', 'aliases = "Easy access ISA"', 2),
+        ('aliases = ["Easy access ISA"]', "aliases = [1]", 2),
+        ('["gold level"]', '"gold level"', 8),
+        ('name = "Leeds"', 'name = "Leeds', 11),
+        ("[places.leeds]", '[places.york]\nname = "York"\naliases = ["leeds"]\n\n[places.leeds]', 14),
+        ("[tiers]", "[[tiers]]", 1),
+    ],
+)
+def test_a_broken_catalogue_names_file_and_line(wrong, right, line):
+    with pytest.raises(KnowledgeError, match=rf"^catalogue\.toml:{line}: "):
+        load_catalogue(CATALOGUE.replace(wrong, right), "catalogue.toml")
+
+
+@pytest.mark.parametrize(
+    "pairs", ['"block"', '[["block"]]', '[["block", 1]]', '[["block", ""]]', '["block", "unblock"]']
+)
+def test_broken_opposites_name_file_and_line(pairs):
+    with pytest.raises(KnowledgeError, match=r"^catalogue\.toml:1: "):
+        load_opposites(f"[actions]\npairs = {pairs}\n", "catalogue.toml")
+
+
+def test_the_banks_own_catalogue_can_be_read():
+    text = (Path(teller.__file__).parent / "data" / "bank" / "catalogue.toml").read_text(encoding="utf-8")
+
+    assert load_catalogue(text, "catalogue.toml").products["cash isa"] == "cash_isa"
+    assert ("block", "unblock") in load_opposites(text, "catalogue.toml")

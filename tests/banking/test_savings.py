@@ -90,7 +90,7 @@ def test_a_goal_out_of_reach_is_refused():
     [
         (5000.0, Fraction(1), D(4)),
         (D(5000), Fraction(0), D(4)),
-        (D(5000), Fraction(101), D(4)),
+        (D(5000), Fraction(51), D(4)),
         (D(-5), Fraction(1), D(4)),
         (D(5000), Fraction(1), D(-4)),
         (D(5000), Fraction(1), 4.0),

@@ -238,7 +238,7 @@ DIALOGUES = {
     "a savings goal": """
         how long would it take to save £5,000 if I put away 200 a month -> savings_goal(goal=5000.00, deposit=200.00)
         300 -> savings_goal(goal=5000.00, deposit=300.00): in 17 months
-        £1 a month -> savings_goal!deposit: more than 100 years
+        £1 a month -> savings_goal!deposit: more than 50 years
         how much must I save a month to have 5000 in 2 years -> savings_deposit(goal=5000.00, term=P24M): 202.51
         """,
     "from loans to savings and back": """
@@ -357,3 +357,54 @@ def test_every_tool_has_its_answer_and_its_questions():
 
     assert set(TOOLS) == {name for quote in quotes for name in quote.answers}
     assert {(tool.family, slot) for tool in TOOLS.values() for slot in tool.needs} == set(ASKS)
+
+
+_NUMBERS = [
+    "0",
+    "5",
+    "7",
+    "60",
+    "100",
+    "10000",
+    "25000",
+    "1e9",
+    "-5",
+    "2.5",
+    "£0",
+    "£-5",
+    "£0.01",
+    "£10.005",
+    "10k",
+    "999999999999999999",
+    "zero",
+    "half",
+]
+_UNITS = [
+    "",
+    "pounds",
+    "euros",
+    "years",
+    "months",
+    "days",
+    "weeks",
+    "percent",
+    "% apr",
+    "a month",
+    "a week",
+    "years early",
+]
+_WORDS = [
+    "", "and", "no", "over", "at", "after", "loan of", "how much a month for", "if I pay it off", "interest on", "save",
+    "how long to save", "how much can I borrow for", "in the fixed saver", "in the regular saver", "in total",
+    "schedule", "extra", "what about",
+]  # fmt: skip
+_TURN = st.lists(st.tuples(*(map(st.sampled_from, (_WORDS, _NUMBERS, _UNITS)))), min_size=1, max_size=3)
+
+
+@settings(max_examples=300)
+@given(st.lists(_TURN, min_size=1, max_size=6))
+def test_whatever_is_said_gets_a_whole_sentence_or_is_left_to_knowledge(turns):
+    for reply in talk(*(" ".join(filter(None, sum(turn, ()))) for turn in turns)):
+        if reply:
+            assert re.fullmatch(r"[A-Z0-9£].*[.?]", reply.answer.text)
+            assert not re.search(r"None|Decimal|  | [.,]|,\.", reply.answer.text)

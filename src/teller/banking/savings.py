@@ -22,7 +22,7 @@ from teller.banking.loans import (
 )
 from teller.errors import InputError
 
-LONGEST_YEARS = 100
+LONGEST_YEARS = LONGEST_MONTHS // 12
 _DIGITS = 40
 _NOTHING = Decimal("0.00")
 
@@ -44,7 +44,7 @@ def lump_sum(amount: Decimal, years: Fraction, aer_percent: Decimal) -> Growth:
     """A sum left alone for `years` (a month is 1/12, a day 1/365), its interest added: amount (1 + aer) ** years.
 
     Raises:
-        InputError: for an amount or rate that is not such, or a time outside 0 to 100 years.
+        InputError: for an amount or rate that is not such, or a time outside 0 to 50 years.
     """
     with localcontext(prec=_DIGITS):
         grown = (1 + checked_percent(aer_percent, "the AER") / 100) ** _checked_years(years)
