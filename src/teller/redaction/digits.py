@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from teller.redaction.runs import Atom, runs
+from teller.redaction.runs import Atom, Parted, runs
 from teller.redaction.scene import Scene, Secret
 from teller.turn import ValueKind
 from teller.values.reading import word_set
@@ -76,8 +76,11 @@ _OTHER_CODES = word_set(
 )
 _EXACT = {"sort-code": 6, "account": 8}  # digits after which another number may follow at once
 _FARTHEST_CUE = 8
+_AFTER_DIGITS = word_set(") * , um uh er")
 _IS = word_set("is was are 's : = it's its as be number no to now currently reads i got me sent said says on")
-_OWN = frozenset({"pin", "cvv", "code", "dob"})  # said plainly, these are what they are, though they look like a date
+_OWN = frozenset(
+    {"pin", "cvv", "code", "dob", "sort-code"}
+)  # said plainly, these are what they are, though they look like a date
 
 
 def find(scene: Scene) -> Iterator[Secret]:
@@ -164,11 +167,10 @@ def _labelled(scene: Scene, core: Sequence[Atom]) -> bool:
 def _parts(scene: Scene, run: Sequence[Atom]) -> Iterator[list[Atom]]:
     """A run cut where "and" or a comma parts what is not said digit by digit, and where amounts and values stand."""
     part: list[Atom] = []
-    labelled = bool(run) and _cue_before(scene, run[0].first) is not None
+    labelled = bool(run) and bool(_cue_before(scene, run[0].first) or _cue_after(scene, run[-1].first))
     for atom in run:
-        loose = atom.weak and not labelled and not (part and part[-1].one_by_one and atom.one_by_one)
-        stays = atom.amount or (atom.value is not None and not _is_own(scene, atom))
-        if part and (loose or stays):
+        stays = (atom.amount or atom.value is not None) and not _is_own(scene, atom)
+        if part and (stays or not (labelled or _is_joined(part[-1], atom))):
             yield part
             part = []
         if not stays:
@@ -177,11 +179,18 @@ def _parts(scene: Scene, run: Sequence[Atom]) -> Iterator[list[Atom]]:
         yield part
 
 
+def _is_joined(before: Atom, atom: Atom) -> bool:
+    """Whether two numbers of a run are one: by nothing between them, or by what they look like."""
+    if atom.parted is Parted.NOT or (before.one_by_one and atom.one_by_one):
+        return True
+    return atom.parted is Parted.BY_SIGN and before.is_spelled and (atom.is_spelled or len(atom.digits) > 1)
+
+
 def _is_own(scene: Scene, atom: Atom) -> bool:
-    """Whether a cue right before says what a number is, though it reads as a date or a time: "my pin is 2019"."""
-    if atom.value not in {ValueKind.DATE, ValueKind.TIME, ValueKind.MONEY}:
+    """Whether a cue beside a number says what it is, though it reads as a date or a time: "my pin is 2019"."""
+    if atom.value not in {ValueKind.DATE, ValueKind.TIME, ValueKind.MONEY, None}:
         return False
-    cue = _cue_before(scene, atom.first, near=True)
+    cue = _cue_before(scene, atom.first, near=True) or _cue_after(scene, atom.first)
     return cue is not None and cue.kind in _OWN and len(atom.digits) in cue.lengths
 
 
@@ -218,7 +227,7 @@ def _by_shape(scene: Scene, part: Sequence[Atom], digits: str) -> Secret:
     """The kind of digits that no word explains: a telephone, a sort code, an account of eight digits, or a number."""
     first = part[0].first
     plus = scene.word(first - 1) in {"+", "plus"}
-    international = (plus or digits.startswith("00")) and 8 <= len(digits) <= 17
+    international = 8 <= len(digits) <= 15 if plus else digits.startswith("00") and 10 <= len(digits) <= 17
     national = digits[0] == "0" and len(digits) in {10, 11}
     lengths = [len(atom.digits) for atom in part]
     if international or national or (digits.startswith("44") and len(digits) == 12) or lengths[-3:] == [3, 3, 4]:
@@ -244,11 +253,14 @@ def _cue_before(scene: Scene, i: int, *, near: bool = False) -> _Cue | None:
 
 def _cue_after(scene: Scene, i: int) -> _Cue | None:
     """The cue of "1234 is my pin"."""
-    if scene.word(i + 1) not in {"is", "was", "as", "for", "'s"}:
+    at = i + 1
+    while at < i + 4 and scene.word(at) in _AFTER_DIGITS:
+        at += 1
+    if scene.word(at) not in {"is", "was", "as", "for", "'s"}:
         return None
-    for k in range(i + 2, i + 7):
+    for k in range(at + 1, at + 6):
         cue = _cue_ending(scene, k)
-        if cue is not None and cue.kind in _OWN | {"phone", "account", "passport", "sort-code"}:
+        if cue is not None and cue.kind in _OWN | {"phone", "account", "passport"}:
             return cue
         if not scene.word(k).isalpha():
             return None

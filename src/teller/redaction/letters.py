@@ -93,7 +93,7 @@ def _password(scene: Scene, i: int) -> Iterator[Secret]:
         after += 1
     digits = any(char.isdecimal() for char in scene.text[first.start : scene.items[after - 1].end])
     told = after == len(scene.items) or scene.items[after].text in {".", ",", "and", "?", "can", "but"}
-    if not first.is_placeholder and (digits or after > i + 3 or told) and first.text not in _NOT_SAID:
+    if _text(first).isalnum() and (digits or after > i + 3 or told) and first.text not in _NOT_SAID:
         yield Secret("password", first.start, scene.items[after - 1].end)
 
 

@@ -4,17 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from enum import IntEnum
 
 from teller.redaction.scene import Scene
 from teller.turn import Value, ValueKind
-from teller.values.reading import Item, word_set
+from teller.values.reading import Item, is_whole, word_set
+
+
+class Parted(IntEnum):
+    """What parts two numbers of a run, the most of it."""
+
+    NOT = 0  # nothing, hyphens, hesitations
+    BY_SIGN = 1  # a comma, a colon
+    BY_WORD = 2  # "and", "then"
+
 
 _STRONG = word_set("- . / · • _ * ( ) + | dash hyphen space dot um uh er erm ah mm hmm")
-_WEAK = word_set(
-    ", ; : and then next so like yeah yes okay ok well the is are followed by finally lastly after that comes "
-    "slash comma point period sorry again"
+_SIGNS = word_set(", ; :")
+_WORDS = word_set(
+    "and then next so like yeah yes okay ok well the is are followed by finally lastly after that comes slash "
+    "comma point period sorry again"
+)
+_BETWEEN = (
+    dict.fromkeys(_STRONG, Parted.NOT) | dict.fromkeys(_SIGNS, Parted.BY_SIGN) | dict.fromkeys(_WORDS, Parted.BY_WORD)
 )
 _MOST_BETWEEN = 5
+_MOST_MISHEARD = 4
 _SOUNDS_LIKE = {"oh": "0", "o": "0", "to": "2", "too": "2", "for": "4", "ate": "8", "won": "1"}
 _LOOKS_LIKE = {"o": "0", "i": "1", "l": "1"}
 _LONGEST_KEPT = {  # digits of a typed value that may stay
@@ -36,7 +51,7 @@ class Atom:
         start: its first character; `end` is one past its last.
         one_by_one: said digit by digit or in pairs, as nobody says an amount.
         amount: written or said as an amount ("1,000", "9.50", "two hundred").
-        weak: words such as "and" part it from the one before.
+        parted: what stands between it and the one before.
         value: the typed value that it belongs to, if that may stay.
     """
 
@@ -46,7 +61,7 @@ class Atom:
     end: int
     one_by_one: bool = False
     amount: bool = False
-    weak: bool = False
+    parted: Parted = Parted.NOT
     value: ValueKind | None = None
 
     @property
@@ -55,34 +70,49 @@ class Atom:
         step = 50 if len(self.digits) < 6 else 500 if len(self.digits) < 8 else 100_000
         return 3 <= len(self.digits) < 10 and self.digits[0] != "0" and int(self.digits) % step == 0
 
+    @property
+    def is_spelled(self) -> bool:
+        """Whether it looks like a part of something longer, though a comma parts it: neither an amount nor a year."""
+        year = len(self.digits) == 4 and self.digits[:2] in {"19", "20"}
+        return self.one_by_one or self.digits[0] == "0" or (len(self.digits) > 3 and not self.is_round and not year)
+
 
 def runs(scene: Scene) -> Iterator[list[Atom]]:
     """The runs of a scene, in order."""
     for run in _joined(scene):
-        yield [replace(atom, amount=False) if _is_spelled(run, n) else atom for n, atom in enumerate(run)]
+        yield [_beside(run, n) for n in range(len(run))]
 
 
-def _is_spelled(run: Sequence[Atom], n: int) -> bool:
-    """Whether an amount stands among digits said one by one: "oh seven seven double oh nine hundred one two three"."""
-    beside = [run[k] for k in (n - 1, n + 1) if 0 <= k < len(run)]
-    return run[n].amount and any(atom.one_by_one and len(atom.digits) > 1 and not atom.weak for atom in beside)
+def _beside(run: Sequence[Atom], n: int) -> Atom:
+    """The atom n, seen with those next to it: what looks like an amount or a year is none among digits.
+
+    "oh seven seven double oh nine hundred one two three" is a telephone, "(pay into) 9450 0730" an account.
+    """
+    atom = run[n]
+    beside = [run[k] for k in (n - 1, n + 1) if 0 <= k < len(run) and run[max(k, n)].parted is not Parted.BY_WORD]
+    if atom.amount and any(other.one_by_one and len(other.digits) > 1 for other in beside):
+        return replace(atom, amount=False)
+    unsure = atom.value is ValueKind.MONEY or (atom.value is ValueKind.DATE and atom.one_by_one)
+    if unsure and any(other.value is None and len(other.digits) > 2 for other in beside):
+        return replace(atom, value=None)
+    return atom
 
 
 def _joined(scene: Scene) -> Iterator[list[Atom]]:
     values = _kept_values(scene)
     run: list[Atom] = []
-    between, weak = 0, False
+    between, parted = 0, Parted.NOT
     for i, item in enumerate(scene.items):
         atom = _atom(item, i) or (_mistaken(scene, i, run[-1]) if run and not between else None)
         if atom is not None:
-            run.append(replace(atom, weak=weak and bool(run), value=values.get(i)))
-            between, weak = 0, False
-        elif run and between < _MOST_BETWEEN and (item.text in _STRONG or item.text in _WEAK):
+            run.append(replace(atom, parted=parted, value=values.get(i)))
+            between, parted = 0, Parted.NOT
+        elif run and between < _MOST_BETWEEN and item.text in _BETWEEN:
             between += 1
-            weak = weak or item.text in _WEAK
+            parted = max(parted, _BETWEEN[item.text])
         elif run:
             yield run
-            run, between, weak = [], 0, False
+            run, between, parted = [], 0, Parted.NOT
     if run:
         yield run
 
@@ -98,21 +128,26 @@ def _atom(item: Item, i: int) -> Atom | None:
     if number.digits:
         return Atom(number.digits, i, item.start, item.end, one_by_one=len(number.parts) > 1 or len(number.digits) == 1)
     if not spoken:
-        digits = "".join(char for char in item.text if char.isdecimal())
-        return Atom(digits, i, item.start, item.end, amount=True)
-    whole = number.value == number.value.to_integral_value()
-    return Atom(str(int(number.value)), i, item.start, item.end, amount=True) if whole else None
+        whole, _, decimals = item.text.partition(".")
+        digits = "".join(char for char in whole + decimals if char.isdecimal())
+        return Atom(digits, i, item.start, item.end, amount=len(decimals) < 3 or len(whole) < 3)
+    if not is_whole(number.value):
+        return None
+    return Atom(str(int(number.value)), i, item.start, item.end, amount=True)
 
 
 def _mistaken(scene: Scene, i: int, before: Atom) -> Atom | None:
     """A word that was heard or read for a digit among digits: "four to one one", "411O"."""
     item = scene.items[i]
-    if item.glued and item.text in _LOOKS_LIKE:
-        return Atom(_LOOKS_LIKE[item.text], i, item.start, item.end, one_by_one=True)
-    if item.text not in _SOUNDS_LIKE or not before.one_by_one or i + 1 >= len(scene.items):
+    if item.glued and all(char in _LOOKS_LIKE for char in item.text):
+        return Atom("".join(_LOOKS_LIKE[char] for char in item.text), i, item.start, item.end, one_by_one=True)
+    after = i
+    while after < len(scene.items) and after < i + _MOST_MISHEARD and scene.items[after].text in _SOUNDS_LIKE:
+        after += 1
+    if after == i or after == len(scene.items) or not before.one_by_one:
         return None
-    after = _atom(scene.items[i + 1], i + 1)
-    if after is None or not after.one_by_one:
+    follows = _atom(scene.items[after], after)
+    if follows is None or not follows.one_by_one:
         return None
     return Atom(_SOUNDS_LIKE[item.text], i, item.start, item.end, one_by_one=True)
 
@@ -133,6 +168,4 @@ def _may_stay(scene: Scene, value: Value, members: Sequence[int]) -> bool:
         return False
     if value.kind is not ValueKind.MONEY or len(members) > 1:
         return True
-    return digits < 6 or all(
-        atom.amount or atom.is_round for atom in atoms
-    )  # only the words around say that it is money
+    return all(atom.amount or atom.is_round for atom in atoms)  # only the words around say that it is money

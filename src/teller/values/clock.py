@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from teller.turn import ValueKind
-from teller.values.reading import Found, Reading
+from teller.values.reading import Found, Reading, is_whole, word_set
 
 _MINUTE_WORDS = frozenset({"minute", "minutes", "mins"})
+_HALVES = {"morning": "am", "afternoon": "pm", "evening": "pm", "night": "night"}
+_BEFORE = frozenset({"at", "by", "until", "before", "after", "till"})
+_NO_TIME_AFTER = word_set("% a cent days euros hours minutes months p pounds per percent quid weeks working years")
 
 
 def time_of_day(reading: Reading, i: int) -> Found | None:
@@ -22,27 +25,28 @@ def _named(reading: Reading, i: int) -> tuple[str, int] | None:
 
 
 def _half_of_day(reading: Reading, i: int) -> tuple[str, int]:
-    """As in "am" or "pm" as said at i, empty if neither, and the index after it."""
+    """What is said of the time of day at i, "am", "pm" or "night", empty if nothing, and the index after it."""
     word, after = reading.word(i), reading.word(i + 1)
     if word in {"am", "pm"}:
         return word, i + 1
-    if word in {"a", "p"} and after in {"m", "."}:
-        dotted = after == "." and reading.word(i + 2) == "m"
-        if after == "m" or dotted:
-            end = i + 3 if dotted else i + 2
-            return word + "m", end + (dotted and reading.word(end) == "." and reading.glued(end))
-    if (word, after) == ("in", "the"):
-        half = {"morning": "am", "afternoon": "pm", "evening": "pm"}.get(reading.word(i + 2), "")
-        return (half, i + 3) if half else ("", i)
-    if (word, after) == ("at", "night"):
-        return "night", i + 2
-    return "", i
+    if word in {"a", "p"}:
+        m = i + 2 if after == "." else i + 1
+        if reading.word(m) != "m":
+            return "", i
+        dot = after == "." and reading.word(m + 1) == "." and reading.glued(m + 1)
+        return word + "m", m + 1 + dot
+    if (word, after) in {("in", "the"), ("at", "night")}:
+        i += 2 if word == "in" else 1
+    half = _HALVES.get(reading.word(i), "")
+    return (half, i + 1) if half else ("", i)
 
 
 def _told(hour: int, minute: int, half: str, *, padded: bool = False) -> str:
     """The canonical time, empty if there is none such."""
     if hour > 24 or minute > 59 or (half and hour > 23):
         return ""
+    if half == "pm" and hour == 0:
+        hour = 12  # "0 45 p.m."
     if half == "night":
         half = "pm" if 6 <= hour < 12 else "am"
     if half and 1 <= hour <= 12:
@@ -61,17 +65,14 @@ def _past(reading: Reading, i: int) -> tuple[str, int] | None:
     spelled = reading.word(j) in _MINUTE_WORDS
     j += spelled
     side, hour = reading.word(j), reading.number(j + 1)
-    if (
-        side not in {"past", "to"}
-        or hour is None
-        or hour.value % 1
-        or not 0 <= hour.value <= 24
-        or not 1 <= minutes < 60
-    ):
+    if side not in {"past", "to"} or hour is None or hour.ordinal or not 0 <= hour.value <= 24 or not 1 <= minutes < 60:
         return None
     half, after = _half_of_day(reading, j + 2)
-    sure = side == "past" or spelled or number.value < 1 or (bool(half) and minutes % 5 == 0)
-    if not sure or minutes % 1:
+    fives = minutes % 5 == 0 and (
+        half or (reading.word(i - 1) in _BEFORE and reading.word(after) not in _NO_TIME_AFTER)
+    )
+    sure = side == "past" or spelled or number.value < 1 or fives
+    if not sure or not is_whole(minutes) or not is_whole(hour.value):
         return None
     total = int(hour.value) * 60 + (int(minutes) if side == "past" else -int(minutes))
     if total < 60 and half:
@@ -89,9 +90,8 @@ def _clock(reading: Reading, i: int) -> tuple[str, int] | None:
         after += 1
         sign = ":"
     half, end = _half_of_day(reading, after)
-    at = reading.word(i - 1) in {"at", "by", "until", "before", "after", "till"}
-    follows = reading.word(end) in {"a", "per", "percent", "%", "pounds", "quid", "euros", "p", "cent"}
-    if not half and not (sign == ":" or (sign == "parts" and at and not follows)):
+    at = reading.word(i - 1) in _BEFORE and reading.word(end) not in _NO_TIME_AFTER
+    if not half and not (sign == ":" or (sign == "parts" and at)):
         return None
     text = _told(int(hour), int(minute or 0), half, padded=hour[0] == "0" and sign == ":")
     return (text, end) if text else None

@@ -23,7 +23,7 @@ def id_tail(reading: Reading, i: int) -> Found | None:
     if said is None or not said.digits or len(said.digits) > 8:
         return None
     digits, after = said.digits, i + 1
-    if reading.glued(i) and reading.word(i - 1) in {"*", "•", "x", "xx", "xxx", "xxxx"}:
+    if _is_masked(reading, i):
         return Found(ValueKind.ID_TAIL, digits, i, after)
     if not _tail_cued(reading, i):
         return None
@@ -34,6 +34,14 @@ def id_tail(reading: Reading, i: int) -> Found | None:
     alone = reading.ends(after) or (reading.word(after) != "" and not duration(reading, after - 1))
     tail = 3 <= len(digits) <= 6 and not date(reading, i) and alone
     return Found(ValueKind.ID_TAIL, digits, i, after) if tail else None
+
+
+def _is_masked(reading: Reading, i: int) -> bool:
+    """Whether the digits at i end a masked number: "****1234", "xxxx1234"."""
+    if not reading.glued(i) or reading.word(i + 1) == "*":
+        return False
+    stars = reading.word(i - 1) == reading.word(i - 2) == "*"
+    return stars or reading.word(i - 1) in {"•", "x", "xx", "xxx", "xxxx"}
 
 
 def _tail_cued(reading: Reading, i: int) -> bool:

@@ -22,8 +22,11 @@ _MONTHS = {name[:cut]: n for n, name in enumerate(_MONTH_NAMES, 1) for cut in (3
 _SHORT_MONTHS = frozenset(_MONTHS) - frozenset(_MONTH_NAMES)
 _SHORT_DAYS = {name[:3]: n for n, name in enumerate(_DAY_NAMES)} | {"tues": 1, "weds": 2, "thur": 3, "thurs": 3}
 _WEEKDAYS = {name + s: n for n, name in enumerate(_DAY_NAMES) for s in ("", "s")}
-_BEFORE = word_set("on in by since until till before after from to of this next last during every late early mid for")
+_BEFORE = word_set(
+    "between on in by since until till before after from to of this next last during every late early mid for"
+)
 _BEFORE_A_YEAR = word_set("between in since by until till during before after year of from to")
+_AFTER_A_DAY = word_set("and or to until till at i but for how what when did was is")
 _AFTER_A_YEAR = word_set("and or to did for was is with the i my tax statement statements")
 _DIRECTIONS = {
     word: direction
@@ -32,7 +35,7 @@ _DIRECTIONS = {
 }
 _NAMES = {1: "next", 0: "this", -1: "last"}
 _PARTS_OF_DAY = frozenset({"morning", "afternoon", "evening", "night"})
-_PERIODS = word_set("week month year weekend quarter fortnight") | _PARTS_OF_DAY
+_PERIODS = word_set("hour day week month year weekend quarter fortnight decade") | _PARTS_OF_DAY
 _DAYS = {"today": 0, "tonight": 0, "tomorrow": 1, "yesterday": -1}
 _FEASTS = {
     ("christmas", "eve"): "--12-24",
@@ -117,10 +120,12 @@ def _apart(reading: Reading, i: int) -> tuple[str, int] | None:
     """So long ago, or from now: "in two weeks", "three days ago", "a week from today"."""
     ahead = reading.word(i) == "in"
     span = span_of_time(reading, i + 1 if ahead else i)
-    if span is None or span.unit[0] == "T" or span.working:
+    if span is None or span.working:
         return None
     after = span.after
     follow = (reading.word(after), _bare(reading.word(after + 1)))
+    if ahead and span.unit[0] == "T":
+        return None
     if ahead:
         if reading.has_terms and span.unit == "M":
             return None
@@ -150,6 +155,8 @@ def _moved(day: datetime.date, unit: str, amount: Decimal) -> datetime.date | No
     try:
         if unit == "D":
             return day + datetime.timedelta(days=int(amount))
+        if unit != "M":
+            return None
         year, month = divmod(day.year * 12 + day.month - 1 + int(amount), 12)
         return datetime.date(year, month + 1, min(day.day, calendar.monthrange(year, month + 1)[1]))
     except (ValueError, OverflowError):
@@ -334,7 +341,8 @@ def _is_month(reading: Reading, i: int) -> bool:
     """Whether the month's name before a number at i is one: "may 5" needs more than itself."""
     number = reading.number(i + 1)
     dated = number is not None and (number.ordinal or bool(_year_of(number)))
-    return dated or reading.word(i) not in {"march", "may"} or reading.word(i - 1) in _BEFORE
+    named = reading.word(i) not in {"march", "may"} or (i > 0 and reading.items[i].raw[0].isupper())
+    return dated or named or reading.word(i - 1) in _BEFORE
 
 
 def _month(reading: Reading, i: int, *, anywhere: bool = False) -> tuple[str, int] | None:
@@ -384,8 +392,9 @@ def _day_of_month(reading: Reading, i: int) -> tuple[str, int] | None:
         return None
     if reading.word(i + 1) == "of" and reading.word(i + 3) == "month":
         return f"---{day:02}", i + 4
-    dated = reading.word(i - 1) == "the" and reading.word(i - 2) in _BEFORE - {"of", "in", "for"}
-    alone = reading.ends(i + 1) or reading.word(i + 1) in {"and", "or", "to", "at", "i", "but", "for"}
+    written = reading.items[i].text[0].isdecimal()  # "the second" is more often a count
+    dated = reading.word(i - 1) == "the" and (written or reading.word(i - 2) in _BEFORE - {"of", "in", "for"})
+    alone = reading.ends(i + 1) or reading.word(i + 1) in _AFTER_A_DAY
     return (f"---{day:02}", i + 1) if dated and alone else None
 
 

@@ -68,7 +68,7 @@ _MONEY_BEFORE = _PAYING - {"of"} | word_set(
     "amount balance cost costs credit debit earn earning exceed fee income limit loan mortgage overdraft price "
     "salary savings withdrawal"
 )
-_LENDING_AFTER = word_set("loan mortgage overdraft deposit limit balance salary")
+_LENDING_AFTER = word_set("balance deposit limit loan mortgage overdraft payment refund salary transfer withdrawal")
 _FUNCTION_WORDS = word_set(
     "a abroad across against an and any at back by cash each every extra for from if in into is monthly more my "
     "now of on onto or out over per please than that the then to today tomorrow towards using via what when with "
@@ -292,7 +292,8 @@ def _cued(reading: Reading, i: int, number: Number) -> Found | None:
         return found
     if not (reading.ends(i + 1) or after in _FUNCTION_WORDS or reading.number(i + 1) is not None):
         return None
-    near = number.value >= 100 and any(reading.word(k) in _MONEY_BEFORE for k in range(i - 4, i))
+    sized = number.value >= 100 or (number.value.as_tuple().exponent == -2 and not number.scaled)  # "85.31"
+    near = sized and any(reading.word(k) in _MONEY_BEFORE for k in range(i - 4, i))
     return found if near or (before in _PAYING and before != "of") else None
 
 

@@ -180,8 +180,8 @@ def _atom(words: Sequence[Item], i: int) -> tuple[str, int] | None:
 
 def _sequence(words: Sequence[Item], i: int) -> _Part | None:
     """Two or more small numbers that follow one another without a scale."""
-    if _word(words, i) in {"oh", "o"} and (i + 1 >= len(words) or _word(words, i + 1) in {"oh", "o"}):
-        return None
+    if _word(words, i) in {"oh", "o"} and all(_word(words, k) in {"oh", "o", ""} for k in range(i + 1, i + 4)):
+        return None  # an exclamation
     parts: list[str] = []
     j, hyphens = i, 0
     while (atom := _atom(words, j)) and not _leads_a_cardinal(words, atom[1]):
