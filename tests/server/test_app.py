@@ -170,6 +170,29 @@ async def test_a_body_that_trickles_in_is_given_up(monkeypatch) -> None:
 
 
 @pytest.mark.parametrize(
+    "sent", [b"", b"GET / HTTP/1.1\r\nHost: 12", b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\nGET"]
+)
+async def test_a_head_that_never_ends_ends_the_connection(sent, monkeypatch) -> None:
+    monkeypatch.setattr("teller.server.draining._HEAD_S", 0.2)
+    async with stage() as st, client(st) as web:
+        reader, writer = await asyncio.open_connection("127.0.0.1", st.port)
+        writer.write(sent)
+        with suppress(ConnectionResetError):
+            async with asyncio.timeout(4):
+                await reader.read()
+        writer.close()
+        assert (await web.get("/healthz")).status_code == 200
+
+
+async def test_a_call_outlives_the_wait_for_a_head(monkeypatch) -> None:
+    monkeypatch.setattr("teller.server.draining._HEAD_S", 0.1)
+    async with stage() as st, st.call() as caller:
+        await asyncio.sleep(0.3)
+        await caller.say(type="ask", text="still there?")
+        await caller.until("done")
+
+
+@pytest.mark.parametrize(
     ("error", "status", "code"),
     [
         (EngineError("the transcriber failed"), 502, "engine_failed"),

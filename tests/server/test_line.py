@@ -374,17 +374,19 @@ async def test_a_caller_who_leaves_half_way_leaves_nothing_behind(leave, questio
         await eventually(lambda: len(asyncio.all_tasks()) <= before)
 
 
-async def test_a_caller_who_does_not_read_is_cut_off() -> None:
+async def test_a_caller_who_does_not_read_is_cut_off(monkeypatch) -> None:
+    monkeypatch.setattr("teller.server.draining._LINGER_S", 0.3)
     bot = ScriptedBot({"flood": Line(said("On and on."), pieces=10_000_000)})
     async with stage(bot, send_timeout_s=0.3) as st, st.call() as caller:
         caller.socket.transport.pause_reading()
         await caller.say(type="ask", text="flood")
         await eventually(lambda: bot.orchestrator.broken_off == 1)
         await eventually(lambda: st.lines.active == 0)
+        await eventually(lambda: not st.server.server_state.connections)
         caller.socket.transport.abort()
 
 
-async def test_a_full_house_refuses_with_503_and_takes_the_next_when_a_line_is_free() -> None:
+async def test_a_full_house_refuses_with_503_and_takes_the_next_when_a_line_is_free(caplog) -> None:
     async with stage(max_calls=2) as st:
         async with st.call(), st.call():
             with pytest.raises(InvalidStatus) as refused:
@@ -397,6 +399,7 @@ async def test_a_full_house_refuses_with_503_and_takes_the_next_when_a_line_is_f
         await eventually(lambda: st.lines.active == 0)
         async with st.call():
             pass
+    assert caplog.text == ""
 
 
 async def test_a_hundred_calls_in_a_row_leave_nothing_behind() -> None:

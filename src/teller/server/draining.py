@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 import socket
 
 import uvicorn
+from uvicorn._types import ASGISendEvent
+from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from teller.config import LOOPBACK
 from teller.errors import ConfigError
@@ -14,6 +18,56 @@ from teller.server.bot import Bot
 from teller.server.limits import Lines, ServerLimits
 
 _MAX_CONNECTIONS_PER_CALL = 8  # beyond that many sockets uvicorn itself answers 503
+_HEAD_S = 15.0  # longest wait for the head of a request
+_LINGER_S = 5.0  # longest wait for a caller to read the rest after the end of a call
+
+
+class PromptProtocol(H11Protocol):
+    """uvicorn's HTTP protocol, for callers who send the head of a request in time; uvicorn itself waits for ever."""
+
+    _patience: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Wait for the first request."""
+        super().connection_made(transport)
+        self._wait()
+
+    def data_received(self, data: bytes) -> None:
+        """Take the data, and wait on if no request is whole and being answered."""
+        super().data_received(data)
+        is_waiting = self.cycle is None or self.cycle.response_complete
+        if is_waiting and self._patience is None:
+            self._wait()
+        elif not is_waiting and self._patience is not None:
+            self._patience.cancel()
+            self._patience = None
+
+    def _wait(self) -> None:
+        self._patience = self.loop.call_later(_HEAD_S, self._give_up)
+
+    def _give_up(self) -> None:
+        self._patience = None
+        if self.transport.get_protocol() is self:  # not a WebSocket since
+            self.transport.abort()
+
+
+class CallProtocol(WebSocketsSansIOProtocol):
+    """uvicorn's WebSocket protocol without two faults of 0.54.
+
+    It reports every refused handshake as an error of the application, and it keeps the connection of a caller who does
+    not read for as long as that caller likes.
+    """
+
+    async def send(self, message: ASGISendEvent) -> None:
+        """Send; a refusal that is whole completes the handshake."""
+        await super().send(message)
+        if self.initial_response is not None and self.close_sent:
+            self.handshake_complete = True
+
+    async def run_asgi(self) -> None:
+        """Run the application; what the caller has not read soon after its end is dropped."""
+        await super().run_asgi()
+        self.loop.call_later(_LINGER_S, self.transport.abort)
 
 
 class DrainingServer(uvicorn.Server):
@@ -44,7 +98,8 @@ def make_server(bot: Bot, limits: ServerLimits, host: str, port: int) -> Drainin
         host=host,
         port=port,
         lifespan="on",
-        ws="websockets-sansio",
+        http=PromptProtocol,
+        ws=CallProtocol,
         ws_max_size=limits.max_message_bytes,
         ws_per_message_deflate=False,  # sound does not shrink
         proxy_headers=False,  # a header must not choose whose rate a request counts for

@@ -32,8 +32,9 @@ export class TurnView {
     this.source = message.source;
     this.node.dataset.source = message.source;
     this.#answer.replaceChildren(message.text);
-    this.#foot.replaceChildren(this.#badge());
+    this.#foot.append(this.#badge());
     this.#foot.hidden = false;
+    this.#details.append(this.#why());
   }
 
   done(message, hasSound) {
@@ -41,12 +42,8 @@ export class TurnView {
     const total = parts.reduce((sum, part) => sum + part.value, 0);
     const bar = element("div", { class: "stack thin", role: "img" });
     fillStack(bar, parts);
-    this.#foot.replaceChildren(
-      this.#badge(),
-      element("span", { class: "total" }, milliseconds(total)),
-      bar,
-      hasSound ? this.#replayButton() : "",
-    );
+    this.#foot.append(element("span", { class: "total" }, milliseconds(total)), bar);
+    if (hasSound) this.#foot.append(this.#replayButton());
     const [left, right] = this.#explain(message);
     this.#details.replaceChildren(
       element("div", { class: "side" }, ...left),
@@ -91,7 +88,7 @@ export class TurnView {
     };
     const button = element(
       "button",
-      { class: "badge", type: "button", "data-part": source, "aria-expanded": String(!this.#details.hidden), onclick: toggle },
+      { class: "badge", type: "button", "data-part": source, "aria-expanded": "false", onclick: toggle },
       icon(source),
       element("span", {}, SOURCES[source].label),
       icon("chevron"),
@@ -107,11 +104,16 @@ export class TurnView {
     );
   }
 
-  #explain(done) {
-    const { source, reason, citations, evidence } = this.#said;
+  #why() {
+    const { source, reason } = this.#said;
     const why = section("Why this answer", element("p", {}, SOURCES[source].why));
     if (reason) why.append(element("p", { class: "muted" }, reasonWord(reason)));
-    const left = [why];
+    return why;
+  }
+
+  #explain(done) {
+    const { citations, evidence } = this.#said;
+    const left = [this.#why()];
     if (citations.length) left.push(section("What it rests on", cited(citations)));
     if (this.#redacted.length) {
       const chips = this.#redacted.map((kind) => chip(kind));
