@@ -33,6 +33,7 @@ personal_loan_min 1000 gbp | Least loan
 personal_loan_max 25000 gbp | Greatest loan
 personal_loan_min_term 12 months | Shortest term
 personal_loan_max_term 84 months | Longest term
+loan_overpayment_allowance 8000 gbp | Free overpayment
 loan_early_repayment_days 58 days | Interest on ending early
 easy_saver_aer 2.75 percent | Easy Saver, AER
 regular_saver_aer 5.5 percent | Regular Saver, AER
@@ -128,6 +129,14 @@ DIALOGUES = {
         60 -> loan_payment(amount=10000.00, term=P60M)
         make it 18 -> loan_payment(amount=10000.00, term=P18M)
         at 7 -> loan_payment(amount=10000.00, term=P18M, rate=7)
+        how much could I borrow for £300 a month for 18 months -> borrow_for_payment(payment=300.00, term=P18M)
+        """,
+    "small bare numbers too, and two at once": """
+        how much interest would £5,000 earn in a year at 4% -> savings_interest(amount=5000.00, term=P12M, rate=4)
+        no thanks -> savings_interest.cancelled
+        loan calculator -> loan_payment?amount
+        50 -> loan_payment!amount: £50 is outside what we lend
+        5000 5 -> loan_payment(amount=5000.00, term=P60M)
         """,
     "a caller may change one thing at a time": """
         what would I pay monthly on 10k over 5 years at 6.5% -> loan_payment(amount=10000.00, term=P60M, rate=6.5)
@@ -149,6 +158,7 @@ DIALOGUES = {
         or 6 months early -> loan_early_repayment(amount=9000.00, term=P36M, early=P6M)
         show me the schedule -> amortisation_schedule(amount=9000.00, term=P36M)
         what if I put in another 50 a month -> loan_overpayment(amount=9000.00, term=P36M, extra=50.00)
+        what if I put in another 700 a month -> loan_overpayment!extra: £8,000 more a year
         what if I can only afford 150 a month -> borrow_for_payment(payment=150.00, term=P36M)
         """,
     "a correction within a turn counts, an either-or is asked about": """

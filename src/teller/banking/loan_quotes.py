@@ -36,9 +36,10 @@ from teller.banking.quotes import (
 )
 
 _ILLUSTRATION = "This is an illustration, not an offer."
-# Rows that a bank's table may have: what it charges for ending a loan early.
+# Rows that a bank's table may have: the charge for ending a loan early, and what may be paid off in a year without one.
 _SETTLEMENT_DAYS = "loan_early_repayment_days"
 _SETTLEMENT_PERCENTS = ("loan_settlement_percent", "loan_settlement_percent_last_year")
+_FREE_OVERPAYMENT = "loan_overpayment_allowance"
 _SETTLEMENT = (_SETTLEMENT_DAYS, *_SETTLEMENT_PERCENTS)
 
 
@@ -58,8 +59,6 @@ class LoanQuotes:
         KnowledgeError: if the rate table lacks one of the rows that it needs, or has it in another unit.
     """
 
-    family = "loan"
-
     def __init__(self, rates: RateTable) -> None:
         self._rates = rates
         self._least, self._most = (rates.number(f"personal_loan_{end}", "gbp") for end in ("min", "max"))
@@ -77,6 +76,7 @@ class LoanQuotes:
         for _, _, rate in self._tiers:
             rates.number(rate.key, "percent")
         self._settlement_days = int(rates.number(_SETTLEMENT_DAYS, "days")) if _SETTLEMENT_DAYS in rates else 0
+        self._free_overpayment = rates.number(_FREE_OVERPAYMENT, "gbp") if _FREE_OVERPAYMENT in rates else None
         self._settlement_charge: SettlementCharge | None = None
         if all(key in rates for key in _SETTLEMENT_PERCENTS):
             self._settlement_charge = SettlementCharge(*(rates.number(key, "percent") for key in _SETTLEMENT_PERCENTS))
@@ -123,7 +123,7 @@ class LoanQuotes:
     def price(self, amount: Decimal, rate: str = "") -> Price:
         """The caller's rate ("5" nominal, "5 APR"), or the bank's own for that amount."""
         if not rate:
-            return next(self._own(tier) for low, _, tier in self._tiers if amount >= low or tier is self._tiers[-1][2])
+            return self._own(next((tier for low, _, tier in self._tiers if amount >= low), self._tiers[-1][2]))
         number = Decimal(rate.removesuffix(" APR"))
         if rate.endswith("APR"):
             return Price(monthly_rate_from_apr(number), f"at a fixed {spoken_number(number)}% APR", ())
@@ -191,13 +191,20 @@ class LoanQuotes:
         return Quote(
             f"{said} costs {spoken_money(loan.payment)} a month, {spoken_money(loan.plan().total)} in total. Paying it "
             f"off after {spoken_months(after)} would take {spoken_money(end.total)}{charged if end.charge else ''}, "
-            f"and save {spoken_money(end.saved)}. {_ILLUSTRATION}",
+            f"and save {spoken_money(end.saved)}{' or more' if end.charge else ''}. {_ILLUSTRATION}",
             (*price.rates, *(self._rates[key] for key in _SETTLEMENT if key in self._rates)),
         )
 
-    def _overpayment(self, filled: Filled) -> Quote:
+    def _overpayment(self, filled: Filled) -> Quote | Problem:
         loan, price, said = self._loan(filled)
         extra, usual = Decimal(filled["extra"]), loan.plan()
+        if self._free_overpayment and 12 * extra > self._free_overpayment:
+            return Problem(
+                "extra",
+                f"You can pay {spoken_money(self._free_overpayment)} more a year without a charge, and "
+                f"{spoken_money(extra)} a month is above that. How much more would you pay each month?",
+                (self._rates[_FREE_OVERPAYMENT],),
+            )
         faster = overpay(loan, extra)
         return Quote(
             f"On {said} you would pay {spoken_money(usual.payment)} a month, {spoken_money(usual.total)} in total. "

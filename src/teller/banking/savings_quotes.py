@@ -52,8 +52,6 @@ class SavingsQuotes:
         KnowledgeError: if the rate table has no "easy_saver_aer", or has it in another unit.
     """
 
-    family = "savings"
-
     def __init__(self, rates: RateTable) -> None:
         self._rates = rates
         self.accounts: dict[str, list[Rate]] = {}

@@ -81,10 +81,10 @@ _LONGEST_BARE_YEARS = 10  # "over 5" is years, "over 60" is months
 
 
 def fill(asked: Marked, tool: Tool, filled: Mapping[str, str] | None = None) -> Filling:
-    """Give each value of a question its slot; `filled` is what an open form of the same tool holds."""
+    """Give each value of a question its slot; `filled` is what an open form of the tool holds, None without one."""
     filling = Filling()
-    wanted = tool.missing(filled) if filled else ""
     for mark in asked.marks():
+        wanted = tool.missing({**filled, **filling.slots}) if filled is not None else ""
         slot = _slot(mark, tool, wanted or _nearest(mark, tool, filled or {}))
         if not slot:
             filling.unused += 1
