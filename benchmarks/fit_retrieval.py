@@ -1,8 +1,10 @@
-"""Fits the certainty of `banking/retrieval.py`: python -m benchmarks.fit_retrieval [--json]
+"""Fits the certainty of `banking/retrieval.py`.
 
-Each way of asking is taken out of the bank in turn, with a sixth of all, and asked: it counts as known if its own answer
-comes first. Each line of off_topic.txt is treated alike and counts as not known. A logistic regression over the five
-features that `Knowledge.certainty` uses gives the weights. No public data set is touched.
+    python -m benchmarks.fit_retrieval [--json]
+
+Each way of asking is taken out of the bank in turn, with a sixth of all, and asked: it counts as covered. Each line of
+off_topic.txt is treated alike and counts as not covered. A logistic regression over the five features that
+`Knowledge.certainty` uses gives the weights. No public data set is touched.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from teller.banking.knowledge import Approved
-from teller.banking.retrieval import Knowledge, features
+from teller.banking.retrieval import Knowledge, Tuning, features
 from teller.config import load
 from teller.engines.scripted import ScriptedIndex
 from teller.ports import Embedder, Vectors
@@ -42,7 +44,7 @@ async def examples(
             for entry in approved
         ]
         others = [text for at, text in enumerate(off_topic) if at % FOLDS != fold]
-        knowledge = Knowledge(kept, embedder, ScriptedIndex, off_topic=others, metric=metric)
+        knowledge = Knowledge(kept, embedder, ScriptedIndex, Tuning(off_topic=tuple(others), metric=metric))
         await knowledge.fill()
         asked = [(ask, entry.id) for entry in approved for at, ask in enumerate(entry.asks) if at % FOLDS == fold]
         for text, answer_id in asked + [(text, "") for text in off_topic[fold::FOLDS]]:

@@ -56,12 +56,14 @@ class Memory:
     Attributes:
         form: the tool that is collecting values ("loan_payment"), empty if none is.
         filled: its values so far, canonical, by slot name.
-        topic: answer id of the last thing that was answered, for "and for that one?".
+        asked: the last question that knowledge answered, for "and for that one?".
+        topic: the id of what answered it.
         unanswered: turns in a row that could not be answered; two lead to the offer of a person.
     """
 
     form: str = ""
     filled: Mapping[str, str] = field(default_factory=dict)
+    asked: str = ""
     topic: str = ""
     unanswered: int = 0
 

@@ -107,10 +107,9 @@ class Orchestrator:
             yield Heard(question)
 
             answer = await self._decide(question, call, facts)
-            call.remember(
-                topic=answer.answer_id,
-                unanswered=call.memory.unanswered + 1 if answer.source is Source.REFUSED else 0,
-            )
+            call.remember(unanswered=call.memory.unanswered + 1 if answer.source is Source.REFUSED else 0)
+            if answer.citations and answer.source is not Source.TOOL:
+                call.remember(asked=question.text, topic=answer.answer_id)
             call.turns += 1
             call.advance(CallEvent.ANSWERED)
             yield Said(answer)
@@ -171,7 +170,7 @@ class Orchestrator:
     async def _compose(self, question: Question, call: Call, facts: _Facts, *, keep: bool) -> Answer:
         """Look the answer up, word it, check the wording, and offer it to the cache."""
         with facts.stage("retrieve"):
-            passages = await self.knowledge.search(question)
+            passages = await self.knowledge.search(question, after=policy.points_back(question, call.memory))
         if not passages:
             return policy.not_covered(call.memory)
         best = passages[0]

@@ -56,6 +56,14 @@ class Passage:
 
 
 @dataclass(frozen=True, slots=True)
+class Asked:
+    """The question before in a call, redacted, and the id of what answered it."""
+
+    text: str
+    answer_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class Prompt:
     """What a generator is given: the messages, and the passages they were made from (best first, never empty)."""
 
@@ -191,8 +199,11 @@ class KnowledgeIndex(Protocol):
 
     version: str  # changes whenever any text, rate or way of asking changes
 
-    async def search(self, question: Question, *, limit: int = 5) -> tuple[Passage, ...]:
-        """Passages, best first; none if nothing covers the question."""
+    async def search(self, question: Question, *, limit: int = 5, after: Asked | None = None) -> tuple[Passage, ...]:
+        """Passages, best first; none if nothing covers the question.
+
+        `after` is given for a question that points back ("and how do I undo that?"): what was asked before it.
+        """
         ...
 
 

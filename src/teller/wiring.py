@@ -18,7 +18,7 @@ from teller.audio import Pcm
 from teller.banking import policy
 from teller.banking.knowledge import Approved, read_knowledge
 from teller.banking.products import RateTable, load_catalogue, load_opposites, load_rates
-from teller.banking.retrieval import Knowledge
+from teller.banking.retrieval import Knowledge, Tuning
 from teller.banking.tools import Toolbox
 from teller.cache.calibration import LiveRegions
 from teller.cache.judge import CertifiedJudge
@@ -75,6 +75,7 @@ class Bot:
 
     settings: Settings
     orchestrator: Orchestrator
+    approved: tuple[Approved, ...]
     _new_detector: Callable[[], Detector]
 
     def new_call(self, customer: str | None = None) -> Call:
@@ -223,6 +224,7 @@ async def open_bot(settings: Settings, *, speech: bool = True, observer: Observe
     """Open everything that the settings name, and close it again.
 
     Args:
+        settings: what is wanted.
         speech: without it no transcriber, synthesizer or detector is opened; the orchestrator works on text.
         observer: is told of every turn.
 
@@ -251,7 +253,7 @@ async def open_bot(settings: Settings, *, speech: bool = True, observer: Observe
             catalogue=bank.catalogue,
             generate_within_s=settings.engines.generator_timeout_s,
         )
-        yield Bot(settings, orchestrator, open_detector() if speech else _no_detector)
+        yield Bot(settings, orchestrator, bank.approved, open_detector() if speech else _no_detector)
 
 
 async def _open_knowledge(
@@ -259,15 +261,14 @@ async def _open_knowledge(
 ) -> Knowledge:
     from teller.engines.faiss_index import FaissIndex
 
-    knowledge = Knowledge(
-        bank.approved,
-        KeptVectors(embedder, home.knowledge),
-        FaissIndex,
-        questions=recent,
-        off_topic=read_off_topic(),
+    tuning = Tuning(
+        off_topic=tuple(read_off_topic()),
         metric=read_metric(embedder.name),
+        words=getattr(embedder, "words", frozenset()),
         min_score=settings.knowledge.min_score,
     )
+    kept = KeptVectors(embedder, home.knowledge)
+    knowledge = Knowledge(bank.approved, kept, FaissIndex, tuning, questions=recent)
     await knowledge.fill()
     if any(not entry.spoken_whole for entry in bank.approved):
         stack.push_async_callback(_cancel, asyncio.create_task(knowledge.deepen()))
@@ -290,7 +291,7 @@ async def _open_cache(
     stack: AsyncExitStack,
 ) -> SemanticCache:
     from teller.engines.faiss_index import FaissIndex
-    from teller.stores.snapshots import FolderSnapshots
+    from teller.stores.snapshots import FileSnapshots
     from teller.stores.sqlite_log import SqliteLog
 
     chosen = settings.cache
@@ -302,7 +303,7 @@ async def _open_cache(
         judge = CertifiedJudge(regions, opposites=bank.opposites)
     cache = SemanticCache(
         CacheStore(
-            log=log, make_index=lambda: FaissIndex(embedder.dim), snapshots=FolderSnapshots(home.cache / "snapshots")
+            log=log, make_index=lambda: FaissIndex(embedder.dim), snapshots=FileSnapshots(home.cache / "snapshots")
         ),
         embedder,
         judge,
@@ -337,9 +338,9 @@ def open_detector() -> Callable[[], Detector]:
     Raises:
         EngineUnavailable: if its weights are missing.
     """
-    from teller.engines.silero import Silero
+    from teller.engines.silero import SileroVad
 
-    return Silero().open_stream
+    return SileroVad().open_stream
 
 
 def _no_detector() -> Detector:

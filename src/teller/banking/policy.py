@@ -10,6 +10,7 @@ import re
 from dataclasses import dataclass
 
 from teller.call import Memory
+from teller.ports import Asked
 from teller.turn import Answer, DataClass, MissReason, Question, Source, ValueKind
 
 POLICY_VERSION = "2026-11-1"  # change it with any rule: answers that were cached under another policy are never served
@@ -39,7 +40,13 @@ def _rule(name: str, source: Source, line: str, *patterns: str) -> Rule:
 
 _PERSON = r"(?:a |an |the |some )?(?:real |actual |live |proper |human |customer service )?"
 _PERSON += r"(?:person|human(?: being)?|agent|adviser|advisor|representative|operator|somebody|someone|colleague|supervisor|manager)"
-_WHOSE = r"(?:my|the) (?:\w+ ){0,2}"
+
+_OTHERS = (
+    "barclays|barclaycard|hsbc|lloyds|halifax|natwest|santander|nationwide|monzo|starling|revolut|tsb|first direct|chase|rbs|"
+    "metro bank|virgin money|co-?op(?:erative)? bank|tesco bank|sainsbury'?s bank|m&s bank|amex|american express|citibank|"
+    "wells fargo|bank of america|pnc|paypal|klarna|clearpay|western union|moneygram|vanguard|fidelity|hargreaves|"
+    "coinbase|binance|admiral|aviva|direct line|axa|legal and general"
+)
 
 RULES: tuple[Rule, ...] = (
     _rule(
@@ -79,26 +86,22 @@ RULES: tuple[Rule, ...] = (
         r"\b(?:someone|somebody|anyone) else'?s (?:account|balance|card|pin|password|details|statement|transactions)\b",
         r"\b(?:my )?(?:wife|husband|partner|neighbou?r|boss|ex|friend|girlfriend|boyfriend|brother|sister|mum|dad|mother|father|colleague|son|daughter)'?s "
         r"(?:\w+ ){0,2}(?:balance|pin|password|passcode|transactions|account number|account details|card number|statement|salary)\b",
-        r"\bother customers?'?s? (?:balance|details|accounts?|data|names?)\b",
+        r"\b(?:balance|pin|password|transactions|details|statements?|salary)\b(?: \w+){0,2} (?:my|an?) (?:\w+ )?(?:wife|husband|partner|neighbou?r|boss|ex|friend|girlfriend|boyfriend|brother|sister|mum|dad|mother|father|colleague|son|daughter)\b",
+        r"\bother (?:customers?|people)'?s? (?:card numbers?|balance|details|accounts?|data|names?)\b",
     ),
     _rule(
         "secrets",
         Source.REFUSED,
         "I will never tell or ask for a PIN, a password, a full card number or a one-time code, and nobody from the bank will.",
         r"\b(?:tell|give|read|show|remind|send) me (?:out )?(?:what )?(?:my|the) (?:\w+ ){0,2}(?:pin|password|passcode|cvv|security code|card number|one.time code)\b",
-        r"\bwhat(?:'s| is| are) (?:my|the) (?:\w+ )?(?:pin|password|passcode|cvv|card number|security code)\b(?! for| used| number format)",
+        r"\bwhat(?:'s| is| are) (?:my|the) (?:\w+ )?(?:pin|password|passcode|cvv|card number|security code)\b(?! for| used)(?!.*\bforg[eo]t)",
     ),
     _rule(
-        "live_value",
+        "other_company",
         Source.REFUSED,
-        "I cannot see inside your account from here. You will find it in the app or in online banking, "
-        "or I can put you through to a person who can look once they have checked who you are.",
-        rf"\b(?:what(?:'s| is| was)|how much is|tell me|give me|check|read me|show me|see) {_WHOSE}(?:current |available |latest |account |savings |remaining )*"
-        r"(?:balance|overdraft balance|credit score|last transactions?|recent transactions?|latest transactions?|last payments?|account number|sort code|iban)\b",
-        r"\bhow much (?:money |cash |credit )?(?:do i (?:have|owe)|have i got|is (?:left )?(?:in|on) my|did i (?:spend|pay)|have i (?:spent|paid)|is there in my|am i owed)\b",
-        r"\b(?:has|have|did) my (?:salary|wages|pay|pension|benefits?|rent)\b.{0,30}\b(?:in|arrive[d]?|come|paid|clear(?:ed)?|land(?:ed)?|go(?:ne)? (?:in|through|out))\b",
-        r"\bwhat (?:did|have) i (?:spend|spent|buy|bought|pay|paid)\b",
-        r"\b(?:list|show|read|tell)(?: me)? (?:all )?my (?:last |latest |recent )?(?:\w+ )?(?:transactions|payments|purchases|direct debits|standing orders)\b",
+        "I can only speak for this bank. Please ask them directly; their number is on their website or on the back of your card.",
+        rf"^(?!.*\b(?:switch|mov|transfer|send|sent|receiv|recogni[sz]|paid|pay|charg|taken|took|spen[dt]|link|connect|join|leav|from|refund|bring|remortgag)\w*\b).*\b(?:{_OTHERS})\b",
+        rf"\b(?:{_OTHERS})'?s (?:\w+ ){{0,2}}(?:rate|fee|charge|account|app|branch|offer|loan|mortgage|card|overdraft)s?\b",
     ),
     _rule(
         "advice",
@@ -139,9 +142,11 @@ _PERSONAL = re.compile(
     re.IGNORECASE,
 )
 _POINTS_BACK = re.compile(
-    r"^\W*(?:and|what about|how about|same for|and for)\b|\b(?:that one|this one|the other one|the first one|the second one)\b",
-    re.I,
+    r"^\W*(?:ok(?:ay)?|right|so|um+|well|oh|no)?\W*(?:and|what about|how about|same for|what if)\b"
+    r"|\b(?:that one|this one|the other one|the first one|the second one|(?:do|undo|for|with|about|of|is|does|will|can|cancel|change) (?:it|that|them|those)|then)\b",
+    re.IGNORECASE,
 )
+_MOST_WORDS = 12  # a longer question stands on its own, whatever pronouns it has
 _LIVE_TIME = re.compile(r"\b(?:right now|at the moment|as of now|today's|currently open)\b", re.IGNORECASE)
 
 
@@ -161,13 +166,19 @@ def cannot_be_cached(question: Question, memory: Memory) -> MissReason | None:
     Refused by default: only a general question in its own words, without personal data, live values or references to
     what was said before, is looked up.
     """
-    if memory.form or _POINTS_BACK.search(question.text) or _LIVE_TIME.search(question.text):
+    if memory.form or points_back(question, memory) or _LIVE_TIME.search(question.text):
         return MissReason.NOT_ELIGIBLE
     if question.redacted or _PERSONAL.search(question.text) or not _GENERAL.search(question.text):
         return MissReason.NOT_ELIGIBLE
     if question.confidence < MIN_CONFIDENCE:
         return MissReason.LOW_CONFIDENCE
     return None
+
+
+def points_back(question: Question, memory: Memory) -> Asked | None:
+    """What a question leans on, if it is short and points to what was asked before; None if it stands on its own."""
+    leans = len(question.text.split()) <= _MOST_WORDS and _POINTS_BACK.search(question.text)
+    return Asked(memory.asked, memory.topic) if leans and memory.asked else None
 
 
 def not_heard() -> Answer:

@@ -1,27 +1,29 @@
 """Finds what the bank has approved on a question: sentence vectors and shared words, fused.
 
-Two similarities carry it: to the nearest way of asking and to the answer itself; a caller's words are often nearer to the
-second. Shared words settle what vectors blur (product names, "PIN" against "password"). The certainty is a logistic
+Two similarities carry it: to the nearest way of asking and to the answer itself; a caller's words are often nearer to
+the second. Shared words settle what vectors blur (product names, "PIN" against "password"). The certainty is a logistic
 function of five numbers that a reader can check; below `min_score` nothing covers the question and Teller says so.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from teller.banking.knowledge import Approved, knowledge_version
 from teller.banking.lexical import LexicalIndex
+from teller.banking.spelling import Spelling
 from teller.banking.topic import TopicGate
-from teller.ports import Embedder, Passage, VectorIndex, Vectors
+from teller.ports import Asked, Embedder, Passage, VectorIndex, Vectors
 from teller.turn import Question
 
 _ASKS = 48  # nearest ways of asking looked at
 _TEXTS = 16  # nearest answers looked at besides
 _LEXICAL = 16  # best by words looked at besides
+_LEAN = 0.6  # weight of the question before in one that points back to it
 _CHUNK = 64  # texts embedded at once while building: about a second of one core
 _WIDEST_MARGIN = 0.4  # a lead beyond it makes no answer surer
 
@@ -61,16 +63,31 @@ class Candidate:
         return self.ask + self.text + 0.15 * self.coverage
 
 
+@dataclass(frozen=True, slots=True)
+class Tuning:
+    """What sharpens the search; without any of it vectors and words alone decide.
+
+    Attributes:
+        off_topic: questions that are not the bank's business, for the topic gate; none: no gate.
+        metric: (dim, dim) linear map under which cosines are taken, as `training/metric.py` learns it.
+        words: of the language, lower case; others are mended towards the bank's own. None: nothing is mended.
+        min_score: least certainty at which a question counts as covered, 0 to 1.
+    """
+
+    off_topic: tuple[str, ...] = ()
+    metric: Vectors | None = None
+    words: Collection[str] = frozenset()
+    min_score: float = 0.5
+    weights: Weights = field(default_factory=Weights)
+
+
 class Knowledge:
     """Approved answers and document passages, ready to be searched.
 
     Args:
         embedder: for what the bank has written.
-        questions: the same embedder for what callers ask, if that is remembered in another way.
         new_index: gives an empty index of that many dimensions.
-        off_topic: questions that are not the bank's business, for the topic gate; none: no gate.
-        metric: (dim, dim) linear map under which cosines are taken, as `training/metric.py` learns it.
-        min_score: least certainty at which a question counts as covered, 0 to 1.
+        questions: the same embedder for what callers ask, if that is remembered in another way.
     """
 
     def __init__(
@@ -78,25 +95,21 @@ class Knowledge:
         entries: Sequence[Approved],
         embedder: Embedder,
         new_index: Callable[[int], VectorIndex],
+        tuning: Tuning,
         *,
         questions: Embedder | None = None,
-        off_topic: Sequence[str] = (),
-        metric: Vectors | None = None,
-        min_score: float = 0.5,
-        weights: Weights | None = None,
     ) -> None:
         self.entries = tuple(entries)
         self.version = knowledge_version(entries)
         self._embedder = embedder
         self._questions = questions or embedder
         self._asks, self._texts = new_index(embedder.dim), new_index(embedder.dim)
-        self._off_topic = tuple(off_topic)
+        self._tuning = tuning
         self._gate: TopicGate | None = None
-        self._metric = metric
-        self._weights = weights or Weights()
-        self._min_score = min_score
         self._ask_entries: list[tuple[int, ...]] = []  # behind each vector: passages of a document share its title
-        self._lexical = LexicalIndex([" ".join((entry.title, *entry.asks, entry.text)) for entry in self.entries])
+        texts = [" ".join((entry.title, *entry.asks, entry.text)) for entry in self.entries]
+        self._lexical = LexicalIndex(texts)
+        self._spelling = Spelling(texts, tuning.words) if tuning.words else None
 
     async def fill(self) -> None:
         """Index every way of asking and every approved answer; of a document its title, which is enough to begin with.
@@ -110,8 +123,8 @@ class Knowledge:
                 asks.setdefault(ask, []).append(number)
         self._ask_entries = [tuple(numbers) for numbers in asks.values()]
         on_topic = [*await self._index(self._asks, list(enumerate(asks))), *await self._index_texts(spoken_whole=True)]
-        if self._off_topic and on_topic:
-            self._gate = TopicGate(np.vstack(on_topic), await self._embedder.embed(self._off_topic))
+        if self._tuning.off_topic and on_topic:
+            self._gate = TopicGate(np.vstack(on_topic), await self._embedder.embed(self._tuning.off_topic))
 
     async def deepen(self) -> None:
         """Index the words of document passages too: a minute for thousands of them, so in the background.
@@ -138,14 +151,24 @@ class Knowledge:
             added.append(vectors)
         return added
 
-    async def search(self, question: Question, *, limit: int = 5) -> tuple[Passage, ...]:
-        """Passages, best first; none if nothing covers the question."""
-        vector = (await self._questions.embed([question.text]))[0]
-        candidates = self.candidates(question.text, vector)
+    async def search(self, question: Question, *, limit: int = 5, after: Asked | None = None) -> tuple[Passage, ...]:
+        """As `KnowledgeIndex.search`."""
+        text = self._spelling.mended(question.text) if self._spelling else question.text
+        vector = (await self._questions.embed([text]))[0]
+        candidates = self.candidates(text, vector)
+        if after is not None:
+            candidates = await self._following(text, vector, after)
         scores = [self.certainty(candidates[place:]) for place in range(min(limit, len(candidates)))]
-        if not scores or scores[0] < self._min_score:
+        if not scores or scores[0] < self._tuning.min_score:
             return ()
         return tuple(_passage(candidate.entry, score) for candidate, score in zip(candidates, scores, strict=False))
+
+    async def _following(self, text: str, vector: Vectors, after: Asked) -> list[Candidate]:
+        """Candidates of a question that leans on the one before; what that one was told is left out."""
+        before = (await self._questions.embed([after.text]))[0]
+        drawn = vector + _LEAN * before
+        candidates = self.candidates(f"{text} {after.text}", np.asarray(drawn / np.linalg.norm(drawn), np.float32))
+        return [candidate for candidate in candidates if candidate.entry.id != after.answer_id]
 
     def candidates(self, text: str, vector: Vectors) -> list[Candidate]:
         """Every answer that is near by vector or by words, best first."""
@@ -168,9 +191,9 @@ class Knowledge:
 
     def _measured(self, vectors: Vectors) -> Vectors:
         """Vectors, (n, dim), as the bank's metric sees them; unit rows."""
-        if self._metric is None:
+        if self._tuning.metric is None:
             return vectors
-        mapped = vectors @ self._metric
+        mapped = vectors @ self._tuning.metric
         return np.asarray(mapped / np.linalg.norm(mapped, axis=1, keepdims=True), dtype=np.float32)
 
     @staticmethod
@@ -182,7 +205,7 @@ class Knowledge:
 
     def certainty(self, candidates: Sequence[Candidate]) -> float:
         """How surely the first of the candidates, best first, answers the question; 0 to 1."""
-        weights = self._weights
+        weights = self._tuning.weights
         ask, text, coverage, margin, topic = features(candidates)
         logit = (
             weights.bias

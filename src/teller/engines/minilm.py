@@ -66,6 +66,9 @@ class MiniLm:
         precision: "int8" or "fp32"; vectors of the two are near but not equal, so they have different names.
         threads: of ONNX Runtime for one call; several calls may run at once.
 
+    Attributes:
+        words: the words that it knows whole, lower case: some 20,000 of English.
+
     Raises:
         ConfigError: if precision or threads is not possible.
         EngineUnavailable: if the package is missing, a file is not the known one, or this processor computes wrongly.
@@ -80,6 +83,7 @@ class MiniLm:
         self._tokenizer = Tokenizer.from_str(_package_file("tokenizer.json").decode())
         self._tokenizer.no_padding()
         self._tokenizer.enable_truncation(_MAX_TOKENS)
+        self.words = frozenset(word for word in self._tokenizer.get_vocab() if word.isalpha())
         self._session = _session(_graph(home, precision), threads)
         self._check_probe()
 

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from teller.audio import SPEECH_RATE_HZ, Pcm
 from teller.errors import BusyError, EngineError, InputError, StoreCorrupt, StoreError, TellerError
-from teller.ports import Event, Passage, Prompt, Vectors
+from teller.ports import Asked, Event, Passage, Prompt, Vectors
 from teller.turn import Question, Speech, Transcript, TurnRecord
 
 _WORD = re.compile(r"\w+")
@@ -298,7 +298,13 @@ class ScriptedKnowledge:
         self.fault = fault
         self._filed = {text.casefold(): tuple(passages) for text, passages in filed.items()}
 
-    async def search(self, question: Question, *, limit: int = 5) -> tuple[Passage, ...]:
+    async def search(
+        self,
+        question: Question,
+        *,
+        limit: int = 5,
+        after: Asked | None = None,  # noqa: ARG002
+    ) -> tuple[Passage, ...]:
         """As `KnowledgeIndex.search`; raises `fault` if one is set."""
         if self.fault is not None:
             raise self.fault

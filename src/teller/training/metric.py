@@ -1,10 +1,12 @@
-"""Trains the bank's metric: python -m teller.training.metric [--check]
+"""Trains the bank's metric.
 
-MiniLM was trained on everything; a linear map learned on this bank's own questions brings nearer what asks for the same
-answer. It is trained like a classifier of ways of asking among all answers, each left out of its own answer's examples,
-and held near the identity, so that it also serves texts that it has never seen. Written to data/bank/metric.npz with the
-embedder's name; `--check` trains on five sixths of each answer's asks and prints how many of the others find their answer.
-Needs PyTorch (`pip install 'teller[transformers]'`); a minute on one core.
+    python -m teller.training.metric [--check]
+
+MiniLM was trained on everything; a linear map learned on this bank's own questions brings nearer what asks for the
+same answer. It is trained like a classifier of ways of asking among all answers, each left out of its own answer's
+examples, and held near the identity, so that it also serves texts that it has never seen. Written to
+data/bank/metric.npz with the embedder's name; `--check` trains on five sixths of each answer's asks and prints how many
+of the others find their answer. Needs PyTorch (`pip install 'teller[transformers]'`); a minute on one core.
 """
 
 from __future__ import annotations
@@ -90,7 +92,7 @@ def _unit(rows: Rows) -> Rows:
 def _embed_bank(
     approved: Sequence[Approved], embedder: KeptVectors
 ) -> tuple[Rows, NDArray[np.int64], Rows, NDArray[np.int64]]:
-    """Asks and titles, the answer of each, the answers' texts, and the fold of each ask (-1 for titles: never held out)."""
+    """Asks and titles, the answer of each, the answers' texts, the fold of each ask (-1 for titles: never held out)."""
     rows = [(ask, number, at % FOLDS) for number, entry in enumerate(approved) for at, ask in enumerate(entry.asks)]
     rows += [(entry.title, number, -1) for number, entry in enumerate(approved)]
     asks = asyncio.run(embedder.embed([text for text, _, _ in rows]))
@@ -114,7 +116,7 @@ def main() -> int:
             held_out = folds == fold
             learned = train(asks[~held_out], answer_of[~held_out], texts)
             before, after = (first_is_right(asks, answer_of, texts, held_out, metric) for metric in (identity, learned))
-            print(f"fold {fold}: {before:.3f} without, {after:.3f} with the metric", file=sys.stderr)
+            sys.stdout.write(f"fold {fold}: {before:.3f} without, {after:.3f} with the metric\n")
         return 0
     metric = train(asks, answer_of, texts)
     np.savez_compressed(

@@ -1,0 +1,1 @@
+"""Benchmarks: each a module with one command, `python -m benchmarks.NAME`."""

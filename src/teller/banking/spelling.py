@@ -1,0 +1,80 @@
+"""Mends slips of the keyboard towards the words that the bank's own texts use.
+
+Only a word that is no word is touched, and only if a word of the bank is a slip away: one letter lost, added, traded
+or swapped with its neighbour, two in words of eight letters or more. Found by shared deletions (Garbe's symmetric
+delete), so the time does not depend on the size of the vocabulary.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator
+
+_WORD = re.compile(r"[a-z]+")
+_TOKEN = re.compile(r"[A-Za-z']+")
+_SHORTEST = 4  # shorter words are too near to others
+_TWO_SLIPS = 8  # letters from which two slips still leave a word recognisable
+_LONGEST = 24
+
+
+class Spelling:
+    """A vocabulary and what is one or two slips away from it.
+
+    Args:
+        texts: whose words are mended towards.
+        known: words of the language, lower case, that are left alone.
+    """
+
+    def __init__(self, texts: Iterable[str], known: Collection[str]) -> None:
+        counts = Counter(word for text in texts for word in _WORD.findall(text.lower()) if len(word) >= _SHORTEST)
+        self._counts = counts
+        self._known = known
+        self._near: dict[str, list[str]] = {}
+        for word in counts:
+            for shorter in _deletions(word):
+                self._near.setdefault(shorter, []).append(word)
+
+    def mended(self, text: str) -> str:
+        """The text with its slips mended; a text without slips comes back as it is."""
+        return _TOKEN.sub(lambda match: self._mended(match[0]), text)
+
+    def _mended(self, word: str) -> str:
+        lower = word.lower()
+        if not _SHORTEST <= len(lower) <= _LONGEST or lower in self._counts or lower in self._known or "'" in lower:
+            return word
+        slips = 2 if len(lower) >= _TWO_SLIPS else 1
+        near = {candidate for shorter in _deletions(lower) for candidate in self._near.get(shorter, ())}
+        # Letters are lost more often than added: "freze" is "freeze" and not "free".
+        found = [(_distance(lower, other), not _within(lower, other), -self._counts[other], other) for other in near]
+        best = min(found, default=None)
+        return best[-1] if best and best[0] <= slips else word
+
+
+def _deletions(word: str) -> Iterator[str]:
+    """The word, and what is left of it after one letter is taken away, or two of a long word."""
+    once = {word[:at] + word[at + 1 :] for at in range(len(word))}
+    yield from {word, *once}
+    if len(word) >= _TWO_SLIPS:
+        yield from {left[:at] + left[at + 1 :] for left in once for at in range(len(left))} - once
+
+
+def _within(short: str, long: str) -> bool:
+    """Whether the letters of one word are in the other, in order."""
+    rest = iter(long)
+    return all(letter in rest for letter in short)
+
+
+def _distance(a: str, b: str) -> int:
+    """Optimal string alignment distance: insertions, deletions, substitutions and swaps of neighbours."""
+    before: list[int] = []
+    last = list(range(len(b) + 1))
+    for i, left in enumerate(a, 1):
+        row = [i]
+        for j, right in enumerate(b, 1):
+            cost = min(last[j] + 1, row[j - 1] + 1, last[j - 1] + (left != right))
+            if i > 1 and j > 1 and left == b[j - 2] and a[i - 2] == right:
+                cost = min(cost, before[j - 2] + 1)
+            row.append(cost)
+        before, last = last, row
+    return last[-1]
