@@ -38,9 +38,3 @@ def test_filling_it_at_once_is_the_same():
     assert table.get(int(keys[3])) == 5
     assert all(table.get(int(keys[at])) == at for at in range(100, 20_000, 37))
     assert len(table) == 19_999
-
-
-def test_a_key_takes_less_than_forty_bytes():
-    table = KeyTable()
-    table.replace_all(np.random.default_rng(0).integers(0, 2**63, 100_000), np.zeros(100_000, dtype=np.int32))
-    assert table.nbytes / len(table) < 40

@@ -1,15 +1,16 @@
 """The entries of one cache as columns: what is known of each but its vector, which is in its partition's index.
 
-Numbers are in flat arrays, one row per entry in the order of their ids; texts are packed bytes; an answer that many
-questions share is held once. About 250 bytes per entry and its texts. Rows of removed entries stay, without text, until
-`squeeze`; ids (numbers of put events) are never used again. Not here: what changes the entries (replica.py).
+Numbers are in flat arrays, one row per entry in the order of their ids; texts are in two arenas; an answer that many
+questions share is held once. Rows of removed entries stay, without text, until `squeeze`; ids (numbers of put events)
+are never used again. Not here: what changes the entries (holdings.py).
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from array import array
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
@@ -17,6 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from teller.cache.arena import Arena
 from teller.cache.canonical import exact_key, exact_text
 from teller.cache.events import Put, answer_in, answer_out, values_in, values_out
 from teller.cache.keytable import KeyTable
@@ -37,6 +39,7 @@ class State(IntEnum):
 COLUMNS: Mapping[str, type] = {
     "id": np.int64,
     "key": np.int64,  # exact tier
+    "text": np.int64,  # place in the arena
     "at": np.float64,
     "expires_at": np.float64,
     "last_hit": np.uint32,  # whole Unix seconds, 0 for never
@@ -48,8 +51,9 @@ COLUMNS: Mapping[str, type] = {
     "partition": np.int32,
     "state": np.int8,
 }
-_OBJECT_BYTES = 41  # a bytes object and its place in a list, beside its content
-ROW_BYTES = sum(np.dtype(kind).itemsize for kind in COLUMNS.values()) + 2 * _OBJECT_BYTES + 40
+_GROWTH = 1.25
+_KEY_BYTES = 40  # of two key tables, about
+ROW_BYTES = sum(np.dtype(kind).itemsize for kind in COLUMNS.values()) + _KEY_BYTES
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,16 +70,17 @@ class Entries:
 
     def __init__(self) -> None:
         self._columns: dict[str, NDArray[Any]] = {name: np.zeros(1024, dtype=kind) for name, kind in COLUMNS.items()}
-        self._texts: list[bytes] = []
-        self._answers: list[bytes] = []
-        self._stamps: list[int] = []  # of each answer, as a place in `_stamp_sets`
-        self._shared: list[int] = []  # how many rows have the answer
+        self._rows = 0
+        self._live = 0
+        self._texts = Arena()
+        self._answers = Arena()
+        self._answer_at = array("q")  # place of each answer in its arena
+        self._stamps = array("i")  # of each answer, as a place in `_stamp_sets`
+        self._shared = array("i")  # how many rows have the answer
         self._stamp_sets: list[tuple[str, ...]] = [()]
         self._stamp_places: dict[tuple[str, ...], int] = {(): 0}
         self._by_key = KeyTable()
         self._by_answer = KeyTable()
-        self._live = 0
-        self._text_bytes = 0
 
     def __len__(self) -> int:
         """Live entries."""
@@ -84,14 +89,13 @@ class Entries:
     @property
     def rows(self) -> int:
         """Live and removed ones."""
-        return len(self._texts)
+        return self._rows
 
     @property
     def nbytes(self) -> int:
-        """Memory of columns, texts, answers and tables; indexes not counted."""
-        objects = _OBJECT_BYTES * (len(self._texts) + len(self._answers)) + 16 * len(self._answers)
-        columns = sum(column.itemsize for column in self._columns.values()) * self.rows
-        return columns + objects + self._text_bytes + self._by_key.nbytes + self._by_answer.nbytes
+        """Memory of columns, texts, answers and tables in use; indexes not counted."""
+        texts = self._texts.live_bytes + self._answers.live_bytes + 16 * len(self._answer_at)
+        return self._rows * ROW_BYTES + texts
 
     def column(self, name: str) -> NDArray[Any]:
         """One value per row, in the order of ids; a view: write to change."""
@@ -109,17 +113,15 @@ class Entries:
             "right": 1,  # being found grounded, approved or verified was its first check
             "answer": self._keep_answer(put.answer),
             "partition": partition,
+            "text": self._texts.put(_pack(put.question, put.sketch)),
         }
-        row = self.rows
+        row = self._rows
         if row == len(self._columns["id"]):
-            self._columns = {
-                name: np.concatenate([column, np.zeros_like(column)]) for name, column in self._columns.items()
-            }
+            self._resize(int(row * _GROWTH))
         for name, value in fields.items():
             self._columns[name][row] = value
-        self._texts.append(_pack(put.question, put.sketch))
-        self._text_bytes += len(self._texts[-1])
         self._by_key.set(int(fields["key"]), row)
+        self._rows += 1
         self._live += 1
         return row
 
@@ -155,16 +157,16 @@ class Entries:
 
     def text(self, row: int) -> Text:
         """What was asked for a live row."""
-        return _unpack(self._texts[row])
+        return _unpack(self._texts.get(int(self._columns["text"][row])))
 
     def answer(self, row: int) -> Answer:
         """The answer of a live row."""
-        answer_id, rest = _cut(self._answers[self._columns["answer"][row]])
+        answer_id, rest = _cut(self._answer_record(row))
         return answer_in([answer_id.decode("utf-8", "surrogatepass"), *json.loads(rest)])
 
     def answer_id(self, row: int) -> str:
         """The answer's id of a live row."""
-        return _cut(self._answers[self._columns["answer"][row]])[0].decode("utf-8", "surrogatepass")
+        return _cut(self._answer_record(row))[0].decode("utf-8", "surrogatepass")
 
     def accuracy(self, rows: Rows | int) -> NDArray[np.float64]:
         """Posterior mean of the share of right hits, from a Beta(1, 1) prior and the checks so far."""
@@ -174,7 +176,12 @@ class Entries:
     def answers_with(self, answer_id: str) -> Rows:
         """Places in the answer column of the answers with this id."""
         head = _counted(answer_id.encode("utf-8", "surrogatepass"))
-        return np.array([place for place, blob in enumerate(self._answers) if blob.startswith(head)], dtype=np.intp)
+        found = [
+            place
+            for place, at in enumerate(self._answer_at)
+            if self._shared[place] and self._answers.get(at).startswith(head)
+        ]
+        return np.array(found, dtype=np.intp)
 
     def stamped(self, is_dead: Callable[[str], bool]) -> Rows:
         """Live rows that rest on a stamp of this kind."""
@@ -186,45 +193,49 @@ class Entries:
 
     def sizes(self, rows: Rows) -> NDArray[np.int64]:
         """Bytes of text and share of the answer that each row holds, vector and columns not counted."""
-        places = self._columns["answer"][rows].tolist()
-        own = (len(self._texts[row]) for row in rows.tolist())
-        shares = (len(self._answers[place]) // max(1, self._shared[place]) for place in places)
-        return np.array([text + share for text, share in zip(own, shares, strict=True)], dtype=np.int64)
+        texts = (self._texts.size(place) for place in self._columns["text"][rows].tolist())
+        answers = self._columns["answer"][rows].tolist()
+        shares = (self._answers.size(self._answer_at[place]) // max(1, self._shared[place]) for place in answers)
+        return np.array([text + share for text, share in zip(texts, shares, strict=True)], dtype=np.int64)
 
     def remove(self, rows: Rows, state: State) -> None:
-        """Take live rows out of service and drop their texts."""
-        for row in rows.tolist():
-            self._text_bytes -= len(self._texts[row])
-            self._texts[row] = b""
-            place = self._columns["answer"][row]
-            self._shared[place] -= 1
-            if not self._shared[place]:
-                self._text_bytes -= len(self._answers[place])
-                self._answers[place] = b""
+        """Take live rows out of service and wipe their texts."""
+        for place in self._columns["text"][rows].tolist():
+            self._texts.drop(place)
+        for answer in self._columns["answer"][rows].tolist():
+            self._shared[answer] -= 1
+            if not self._shared[answer]:
+                self._answers.drop(self._answer_at[answer])
         self._columns["state"][rows] = state
         self._live -= len(rows)
 
     def squeeze(self) -> None:
-        """Drop the rows of removed entries; rows are numbered anew, ids stay."""
+        """Drop the rows of removed entries and the room of their texts; rows are numbered anew, ids stay."""
         kept = np.flatnonzero(self.column("state") == State.LIVE)
         answers = np.unique(self._columns["answer"][kept])
-        renumbered = np.zeros(len(self._answers), dtype=np.int32)
+        renumbered = np.full(len(self._answer_at), -1, dtype=np.int32)
         renumbered[answers] = np.arange(len(answers), dtype=np.int32)
+        keys, places = self._by_answer.items()
+        there = renumbered[places] >= 0
+        self._by_answer.replace_all(keys[there], renumbered[places[there]])
         self._columns = {name: column[kept] for name, column in self._columns.items()}
         self._columns["answer"] = renumbered[self._columns["answer"]]
-        self._texts = [self._texts[row] for row in kept.tolist()]
-        self._answers = [self._answers[place] for place in answers.tolist()]
-        self._stamps = [self._stamps[place] for place in answers.tolist()]
-        self._shared = [self._shared[place] for place in answers.tolist()]
-        self._retable()
+        self._texts, self._columns["text"] = self._texts.squeezed(self._columns["text"])
+        self._answers, moved = self._answers.squeezed(np.array(self._answer_at, dtype=np.int64)[answers])
+        self._answer_at = array("q", moved.tobytes())
+        self._stamps = array("i", np.array(self._stamps, dtype=np.int32)[answers].tobytes())
+        self._settle(len(kept))
 
     def dump(self) -> dict[str, NDArray[Any]]:
         """Everything as arrays, removed rows left out; `load` takes them back."""
-        self.squeeze()
+        if self._live < self._rows:
+            self.squeeze()
         arrays: dict[str, NDArray[Any]] = {f"column_{name}": self.column(name) for name in COLUMNS}
-        arrays["texts"], arrays["text_ends"] = _join(self._texts)
-        arrays["answers"], arrays["answer_ends"] = _join(self._answers)
+        arrays["texts"], arrays["answers"] = self._texts.dump(), self._answers.dump()
+        arrays["live_bytes"] = np.array([self._texts.live_bytes, self._answers.live_bytes])
+        arrays["answer_at"] = np.array(self._answer_at, dtype=np.int64)
         arrays["answer_stamps"] = np.array(self._stamps, dtype=np.int32)
+        arrays["answer_keys"], arrays["answer_places"] = self._by_answer.items()
         arrays["stamp_sets"] = np.frombuffer(json.dumps(self._stamp_sets).encode(), dtype=np.uint8)
         return arrays
 
@@ -236,31 +247,38 @@ class Entries:
         """
         try:
             self._columns = {name: arrays[f"column_{name}"].astype(kind) for name, kind in COLUMNS.items()}
-            self._texts = _split(arrays["texts"], arrays["text_ends"])
-            self._answers = _split(arrays["answers"], arrays["answer_ends"])
-            self._stamps = arrays["answer_stamps"].tolist()
+            text_bytes, answer_bytes = arrays["live_bytes"].tolist()
+            self._texts = Arena.load(arrays["texts"], text_bytes)
+            self._answers = Arena.load(arrays["answers"], answer_bytes)
+            self._answer_at = array("q", arrays["answer_at"].astype(np.int64).tobytes())
+            self._stamps = array("i", arrays["answer_stamps"].astype(np.int32).tobytes())
             self._stamp_sets = [tuple(stamps) for stamps in json.loads(arrays["stamp_sets"].tobytes())]
+            self._by_answer.replace_all(arrays["answer_keys"], arrays["answer_places"])
         except (KeyError, ValueError, TypeError) as exc:
             raise StoreCorrupt(f"a snapshot of entries cannot be read: {exc}") from exc
         lengths = {len(column) for column in self._columns.values()}
-        if lengths != {len(self._texts)} or len(self._stamps) != len(self._answers):
+        if len(lengths) != 1 or len(self._stamps) != len(self._answer_at):
             raise StoreCorrupt("a snapshot of entries has columns of different lengths")
+        self._texts.check(self._columns["text"])
+        self._answers.check(arrays["answer_at"])
         self._stamp_places = {stamps: place for place, stamps in enumerate(self._stamp_sets)}
-        self._shared = np.bincount(self.column("answer"), minlength=len(self._answers)).tolist()
-        self._retable()
+        self._settle(lengths.pop())
 
-    def _retable(self) -> None:
-        """Make the tables and sums anew from the columns."""
-        self._live = int((self.column("state") == State.LIVE).sum())
-        self._text_bytes = sum(map(len, self._texts)) + sum(map(len, self._answers))
-        self._by_key.replace_all(self.column("key"), np.arange(self.rows, dtype=np.int32))
-        prints = np.array([_fingerprint(blob) for blob in self._answers], dtype=np.int64)
-        self._by_answer.replace_all(prints, np.arange(len(self._answers), dtype=np.int32))
-        spare = max(1024, self.rows // 8) if self.rows == len(self._columns["id"]) else 0
-        if spare:
-            self._columns = {
-                name: np.concatenate([column, np.zeros(spare, column.dtype)]) for name, column in self._columns.items()
-            }
+    def _settle(self, rows: int) -> None:
+        """Make tables and sums anew from columns of live rows."""
+        self._rows = self._live = rows
+        self._by_key.replace_all(self._columns["key"], np.arange(rows, dtype=np.int32))
+        shared = np.bincount(self._columns["answer"], minlength=len(self._answer_at)).astype(np.int32)
+        self._shared = array("i", shared.tobytes())
+        self._resize(max(1024, int(rows * 1.02)))
+
+    def _resize(self, capacity: int) -> None:
+        for name, column in self._columns.items():
+            self._columns[name] = np.zeros(capacity, dtype=column.dtype)
+            self._columns[name][: len(column)] = column
+
+    def _answer_record(self, row: int) -> bytes:
+        return self._answers.get(self._answer_at[self._columns["answer"][row]])
 
     def _keep_answer(self, answer: Answer) -> int:
         """The place of an equal answer, or of this one."""
@@ -269,18 +287,17 @@ class Entries:
         blob = _counted(answer_id.encode("utf-8", "surrogatepass")) + fields.encode("utf-8", "surrogatepass")
         fingerprint = _fingerprint(blob)
         place = self._by_answer.get(fingerprint)
-        if place >= 0 and self._answers[place] == blob:
+        if place >= 0 and self._shared[place] and self._answers.get(self._answer_at[place]) == blob:
             self._shared[place] += 1
             return place
         stamps = self._stamp_places.setdefault(answer.stamps, len(self._stamp_sets))
         if stamps == len(self._stamp_sets):
             self._stamp_sets.append(answer.stamps)
-        self._answers.append(blob)
+        self._answer_at.append(self._answers.put(blob))
         self._stamps.append(stamps)
         self._shared.append(1)
-        self._text_bytes += len(blob)
-        self._by_answer.set(fingerprint, len(self._answers) - 1)
-        return len(self._answers) - 1
+        self._by_answer.set(fingerprint, len(self._answer_at) - 1)
+        return len(self._answer_at) - 1
 
 
 def _pack(question: Question, sketch: bytes) -> bytes:
@@ -307,16 +324,3 @@ def _cut(blob: bytes) -> tuple[bytes, bytes]:
 
 def _fingerprint(blob: bytes) -> int:
     return int.from_bytes(hashlib.blake2b(blob, digest_size=8).digest(), "little") >> 1
-
-
-def _join(blobs: Sequence[bytes]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    ends = np.cumsum([len(blob) for blob in blobs], dtype=np.int64)
-    return np.frombuffer(b"".join(blobs), dtype=np.uint8), ends
-
-
-def _split(joined: NDArray[np.uint8], ends: NDArray[np.int64]) -> list[bytes]:
-    if len(ends) and ends[-1] != len(joined):
-        raise ValueError(f"texts of {len(joined)} bytes end at {ends[-1]}")
-    whole = joined.tobytes()
-    starts = [0, *ends[:-1].tolist()] if len(ends) else []
-    return [whole[start:end] for start, end in zip(starts, ends.tolist(), strict=True)]

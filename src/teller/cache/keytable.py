@@ -48,10 +48,10 @@ class KeyTable:
         last = np.append(keys[1:] != keys[:-1], True) if len(keys) else np.zeros(0, dtype=bool)
         self._fill(keys[last], rows[last])
 
-    @property
-    def nbytes(self) -> int:
-        """Memory that the table takes."""
-        return self._keys.nbytes + self._rows.nbytes
+    def items(self) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
+        """Keys and their rows, in no useful order."""
+        full = self._keys != _EMPTY
+        return self._keys[full], self._rows[full]
 
     def _find(self, key: int) -> int:
         """Where the key is, or the empty slot where it would be."""
@@ -62,8 +62,7 @@ class KeyTable:
         return at
 
     def _grow(self) -> None:
-        full = self._keys != _EMPTY
-        self.replace_all(self._keys[full], self._rows[full])
+        self.replace_all(*self.items())
 
     def _fill(self, keys: NDArray[np.int64], rows: NDArray[np.int32]) -> None:
         """Lay out sorted, different keys in the smallest table of 2**bits slots that has room for some more."""

@@ -25,25 +25,31 @@ def near(
             break
         asked *= 4
     kept = np.flatnonzero(fit)[:wanted]
-    vectors = shelf.index.vectors(ids[kept])
-    return [
-        _neighbour(replica, shelf, int(rows[at]), float(similarities[at]), vectors[place])
-        for place, at in enumerate(kept.tolist())
-    ]
-
-
-def _neighbour(replica: Replica, shelf: Shelf, row: int, similarity: float, vector: Vectors) -> Neighbour:
-    entries = replica.state.entries
-    text = entries.text(row)
-    return Neighbour(
-        entry_id=int(entries.column("id")[row]),
-        question=text.question,
-        values=text.values,
-        answer_id=entries.answer_id(row),
-        similarity=min(1.0, similarity),
-        accuracy=float(entries.accuracy(row)),
-        at=float(entries.column("at")[row]),
-        data_class=shelf.partition.data_class,
-        vector=vector,
-        sketch=text.sketch,
+    rows = rows[kept]
+    columns = zip(
+        rows.tolist(),
+        entries.column("id")[rows].tolist(),
+        np.minimum(similarities[kept], 1.0).tolist(),
+        entries.accuracy(rows).tolist(),
+        entries.column("at")[rows].tolist(),
+        shelf.index.vectors(ids[kept]),
+        strict=True,
     )
+    found = []
+    for row, entry_id, similarity, accuracy, at, vector in columns:
+        text = entries.text(row)
+        found.append(
+            Neighbour(
+                entry_id=entry_id,
+                question=text.question,
+                values=text.values,
+                answer_id=entries.answer_id(row),
+                similarity=similarity,
+                accuracy=accuracy,
+                at=at,
+                data_class=shelf.partition.data_class,
+                vector=vector,
+                sketch=text.sketch,
+            )
+        )
+    return found

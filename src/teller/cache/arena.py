@@ -1,0 +1,92 @@
+"""Many short texts in a few large blocks: a text costs its bytes and three more, not an object of its own."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from teller.errors import InputError, StoreCorrupt
+
+_BITS = 20
+_BLOCK = 1 << _BITS  # bytes; no record crosses from one block into the next
+_HEAD = 3  # bytes that say how long a record is
+
+
+class Arena:
+    """Records are found by the place that `put` gave; dropping one wipes it.
+
+    Attributes:
+        live_bytes: of records that were not dropped.
+    """
+
+    def __init__(self) -> None:
+        self._blocks: list[bytearray] = []
+        self._end = 0  # where the next record goes, counted over all blocks
+        self.live_bytes = 0
+
+    def put(self, record: bytes) -> int:
+        """Keep a record; gives its place.
+
+        Raises:
+            InputError: if it has a megabyte or more.
+        """
+        size = _HEAD + len(record)
+        if size > _BLOCK:
+            raise InputError(f"a text of {len(record)} bytes is too long for the cache")
+        if self._end + size > len(self._blocks) << _BITS:
+            self._end = len(self._blocks) << _BITS
+            self._blocks.append(bytearray(_BLOCK))
+        place, at = self._end, self._end & (_BLOCK - 1)
+        self._blocks[place >> _BITS][at : at + size] = len(record).to_bytes(_HEAD, "little") + record
+        self._end += size
+        self.live_bytes += size
+        return place
+
+    def get(self, place: int) -> bytes:
+        """The record at a place."""
+        block, at = self._blocks[place >> _BITS], place & (_BLOCK - 1)
+        start = at + _HEAD
+        return bytes(block[start : start + int.from_bytes(block[at:start], "little")])
+
+    def size(self, place: int) -> int:
+        """Bytes that the record at a place takes."""
+        block, at = self._blocks[place >> _BITS], place & (_BLOCK - 1)
+        return _HEAD + int.from_bytes(block[at : at + _HEAD], "little")
+
+    def drop(self, place: int) -> None:
+        """Wipe the record at a place; the room is won back by `squeezed`."""
+        size, at = self.size(place), place & (_BLOCK - 1)
+        self._blocks[place >> _BITS][at : at + size] = bytes(size)
+        self.live_bytes -= size
+
+    def squeezed(self, places: NDArray[np.int64]) -> tuple[Arena, NDArray[np.int64]]:
+        """An arena with just the records at these places, and where they are in it."""
+        fresh = Arena()
+        moved = [fresh.put(self.get(place)) for place in places.tolist()]
+        return fresh, np.array(moved, dtype=np.int64)
+
+    def dump(self) -> NDArray[np.uint8]:
+        """All blocks, one after the other; places stay good."""
+        blocks = [np.frombuffer(block, dtype=np.uint8) for block in self._blocks]
+        return np.concatenate(blocks)[: self._end] if blocks else np.zeros(0, dtype=np.uint8)
+
+    @staticmethod
+    def load(data: NDArray[np.uint8], live_bytes: int) -> Arena:
+        """The arena of a dump."""
+        arena = Arena()
+        arena._end, arena.live_bytes = len(data), live_bytes
+        for start in range(0, len(data), _BLOCK):
+            block = bytearray(_BLOCK)
+            part = data[start : start + _BLOCK].tobytes()
+            block[: len(part)] = part
+            arena._blocks.append(block)
+        return arena
+
+    def check(self, places: NDArray[np.int64]) -> None:
+        """Make sure that every place lies within.
+
+        Raises:
+            StoreCorrupt: if one does not.
+        """
+        if len(places) and (places.min() < 0 or places.max() >= max(1, self._end)):
+            raise StoreCorrupt("a snapshot names texts that it does not hold")
