@@ -172,8 +172,8 @@ def open_transcriber(settings: Settings, home: Home, bank: Bank) -> Transcriber 
             return TransformersWhisper(engines.transcriber_model, allow_downloads=engines.allow_downloads)
 
 
-def open_synthesizer(settings: Settings, home: Home) -> Synthesizer | None:
-    """The configured synthesizer behind its audio cache, None if it is "none".
+def open_synthesizer(settings: Settings, home: Home, stack: AsyncExitStack) -> Synthesizer | None:
+    """The configured synthesizer behind its audio cache, closed with the stack; None if it is "none".
 
     Raises:
         EngineUnavailable: if its package or weights are missing.
@@ -183,13 +183,15 @@ def open_synthesizer(settings: Settings, home: Home) -> Synthesizer | None:
         return None
     from teller.engines.spoken_cache import SpokenCache
 
-    if engines.synthesizer == "espeak":
-        from teller.engines.espeak import Espeak
+    if engines.synthesizer == "kokoro":
+        from teller.engines.kokoro import Kokoro
 
-        return SpokenCache(Espeak(voice=engines.voice, words_per_minute=engines.words_per_minute), home.audio)
-    from teller.engines.kokoro import Kokoro
+        return SpokenCache(Kokoro(voice=engines.voice, allow_downloads=engines.allow_downloads), home.audio)
+    from teller.engines.espeak import Espeak
 
-    return SpokenCache(Kokoro(voice=engines.voice, allow_downloads=engines.allow_downloads), home.audio)
+    espeak = Espeak(voice=engines.voice, words_per_minute=engines.words_per_minute)
+    stack.push_async_callback(espeak.aclose)
+    return SpokenCache(espeak, home.audio)
 
 
 def open_generator(settings: Settings) -> Generator:
@@ -247,7 +249,7 @@ async def open_bot(settings: Settings, *, speech: bool = True, observer: Observe
             knowledge=knowledge,
             generator=generator,
             embedder=recent,
-            synthesizer=await _open_voice(settings, home, stack) if speech else None,
+            synthesizer=open_synthesizer(settings, home, stack) if speech else None,
             observer=observer or Unobserved(),
             clock=clock,
             catalogue=bank.catalogue,
@@ -323,13 +325,6 @@ async def _open_cache(
     await cache.open()
     stack.push_async_callback(cache.close)
     return cache
-
-
-async def _open_voice(settings: Settings, home: Home, stack: AsyncExitStack) -> Synthesizer | None:
-    voice = await asyncio.to_thread(open_synthesizer, settings, home)
-    if voice is not None and hasattr(voice, "aclose"):
-        stack.push_async_callback(voice.aclose)
-    return voice
 
 
 def open_detector() -> Callable[[], Detector]:
