@@ -94,9 +94,20 @@ Verdict = Accept | Reject
 class Judge(Protocol):
     """Decides about neighbours: pure, deterministic, microseconds."""
 
-    name: str  # identity of rules and weights: stored sketches of another name are ignored
-    neighbours: int  # how many neighbours it wants to see; 0: none, and nothing is embedded
-    wants_tokens: bool  # whether the embedder is asked for token vectors
+    @property
+    def name(self) -> str:
+        """Identity of rules and weights: stored sketches of another name are ignored."""
+        ...
+
+    @property
+    def neighbours(self) -> int:
+        """How many neighbours it wants to see; 0: none, and nothing is embedded."""
+        ...
+
+    @property
+    def wants_tokens(self) -> bool:
+        """Whether the embedder is asked for token vectors."""
+        ...
 
     def sketch(self, question: Question, vector: Vectors, tokens: Vectors | None) -> bytes:
         """What to keep beside an entry to judge it later, at most 255 bytes (kept in memory); may be empty."""
