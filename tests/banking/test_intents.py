@@ -438,6 +438,66 @@ is the £10,000 loan over five years fixed rate
 has my £8,000 loan over four years been paid out
 you quoted me £188 a month for 10,000 over five years, is that still valid
 how much deposit do I need for a house worth £250,000
+I borrowed £5,000 from you in March, what's my balance now
+could you tell me when my £200 monthly payment leaves my account
+what happens if I stop paying my £10,000 loan after a year
+do I get a cheaper rate if I borrow £15,000 over five years
+how soon would I get the money if I borrowed £8,000
+would you lend £12,000 to somebody over 3 years with bad credit
+will a £20,000 loan over seven years affect my credit score
+I want to borrow ten thousand pounds over five years for a car, can I do it in the app
+is there an early repayment charge on a £10,000 loan over 5 years
+you charged me £12 for a late loan payment
+I've paid £3,000 of my £10,000 loan, can I stop early
+how do I pay £100 a month extra on my loan
+my partner and I want a loan of £20,000, can it be joint
+what documents would I need for a £15,000 loan over four years
+who do I speak to about a loan of £10,000
+can I take a payment holiday on my £8,000 loan after six months
+the calculator says £194 a month but the letter says £199
+why is my repayment £195 when you said £190
+I saved £50 by switching, thank you
+how much can I save in the regular saver
+if I put £5,000 in a fixed saver can I take it out after six months
+what happens to my £10,000 when my fixed saver ends in a year
+does the easy saver pay interest monthly on £1,000
+when does interest on my £2,000 get paid
+I'd like to save £200 a month, which account is best
+can I have two regular savers of £300 a month
+is £20,000 a year the ISA allowance
+I put £400 in the wrong account, will I get it back
+what would I earn if I worked for you
+how much would you give me for my old phone
+I lost £500 in a scam, what can I get back
+what is the interest on an overdraft of £500 for a month
+how much interest will my credit card charge on £1,000
+my direct debit of £40 a month went out twice
+could you lend me a pen
+I'd like to borrow £7,000, what happens next
+is it cheaper to borrow £10,000 over three years or five
+how much have I got left to pay on my £12,000 loan
+what would happen to my £250 a month loan if I died
+my loan of six thousand over three years ends in May
+the loan calculator gave me £300 for 15,000 over five years, does that include insurance
+how many payments are there on a five year loan
+how do you work out the interest on a loan
+can you explain how loan repayments are worked out
+what's the difference between APR and interest
+could I pay my loan weekly instead of monthly
+I want to make a one off payment of £1,000 to my loan
+I'd rather pay £300 a month than £200 on my loan, how do I change it
+what would I need to earn to borrow £20,000
+do you lend over ten years
+how much can I borrow over five years
+could I get £5,000 today
+what will you do about the £60 you took
+what do I get with the gold account for £15 a month
+is £15 a month for the gold account worth it
+how long do I have to save up to get a mortgage
+how much money do I need to open an easy saver
+how often is interest paid on savings over £10,000
+does the £120,000 protection cover two accounts
+I've got £90,000 to invest for five years what do you suggest
 """
 
 

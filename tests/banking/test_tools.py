@@ -314,7 +314,7 @@ def test_the_whole_schedule_is_a_table_in_pence():
     assert TOOLBOX.schedule(Decimal(10_000), 60, apr_percent=Decimal(5))["payment_p"][0] == 18_820
 
 
-@settings(max_examples=25)
+@settings(max_examples=15)
 @given(st.decimals(0, 50, places=1))
 def test_the_apr_that_is_said_beside_a_nominal_rate_is_that_of_the_payments(nominal):
     plan = Loan.at_nominal(Decimal(10_000), 60, nominal).plan()
@@ -411,7 +411,7 @@ _WORDS = [
 _TURN = st.lists(st.tuples(*(map(st.sampled_from, (_WORDS, _NUMBERS, _UNITS)))), min_size=1, max_size=3)
 
 
-@settings(max_examples=300)
+@settings(max_examples=150)
 @given(st.lists(_TURN, min_size=1, max_size=6))
 def test_whatever_is_said_gets_a_whole_sentence_or_is_left_to_knowledge(turns):
     for reply in talk(*(" ".join(filter(None, sum(turn, ()))) for turn in turns)):

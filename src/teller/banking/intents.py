@@ -55,10 +55,12 @@ _IF_I_BORROW = (
 _NOT_WOULD_COST = (
     r"\b(?:can|could|may|do|am|are|will|would) (?:i|we|you) (?:be )?(?:able to |allowed to )?(?:still |even )?"
     r"(?:get|have|borrow|take|lend me|give me|afford|qualify)(?: (?:a|an|the|another|out|personal|up to))* (?:loan|<)"
-    r"|\b(?:can|how (?:do|can)) i (?:pay|repay|settle|clear)\b"
+    r"|\b(?:can|how (?:do|can)) i (?:pay|repay|settle|clear)\b|\bhow (?:soon|quickly|fast)\b"
+    r"|\bwhat (?:would|will) happen\b|\bhave i (?:got )?left\b"
+    r"|\b(?:stop|late|(?:can't|cannot|don't|didn't|won't) (?:pay|afford|keep|make|go))\b"
     r"|^(?!.*\b(?:would|could|will|if|suppose)\b).*"
     r"\b(?:my|our) (?:\w+ ){0,2}(?:loans?|balance|(?:re)?payments?|instal?ments?)\b"
-    r"|^(?:is|are|was|does|do(?! you know)|did|has|have|my(?! name)|our)\b|\btoo much\b"
+    r"|^(?:is|are|was|does|do(?! you know)|did|has|have|my(?! name| budget)|our)\b|\btoo much\b"
 )
 _HOW_TO = r"\bhow (?:do|can|long|to)\b|\bwhat happens\b|\bdo you\b"
 _PAYS_OFF = (
@@ -87,8 +89,11 @@ _WOULD_HAVE = r"\b(?:how much|what) (?:would|will|do|could|can|might) (?:i|we|it
 # On savings, but not what they would earn: what they did, when it comes, what taking money out costs.
 _NOT_WOULD_EARN = _words("when did take took taking pay paying pays out_of early") + f"|{_LOAN}"
 _HOW_LONG = _words("how_long how_many_(?:months|years) how_soon when")
-_GOAL = _words("sav(?:e|ing) reach get_to build_up put(?:ting)?_(?:away|aside|by) hit have get got")
-_TOWARDS = _words("to_(?:have|get|reach|save|end_up|build|hit) want_to_(?:have|save) for_an? towards by")
+_GOAL = _words("sav(?:e|ed|ing) reach get_to build_up put(?:ting)?_(?:away|aside|by) hit have get got")
+_TOWARDS = (
+    _words("to_(?:have|get|reach|save|end_up|build|hit) want_to_(?:have|save) for_an? towards by")
+    + r"|\bi (?:need|want) <"
+)
 
 # The first rule that matches is the tool.
 RULES: tuple[Rule, ...] = (
@@ -108,7 +113,10 @@ RULES: tuple[Rule, ...] = (
     Rule("loan_total_cost", (_TOTAL, rf"{_LOAN}|{_OVER}", rf"{_PAY}|{_AMOUNT}|{_INTEREST}"), _MONTH),
     Rule("loan_total_cost", (_AMOUNT, _ABOUT_LOAN, _INTEREST, rf"{_PAY}|\bhow much interest\b"), rf"{_MONTH}|{_SAVES}"),
     Rule("loan_total_cost", (_AMOUNT, _ABOUT_LOAN, r"\b(?:pay(?:ing)? back|repay)\b", _ASKS), _MONTH),
-    Rule("loan_payment", (_AMOUNT, _ABOUT_LOAN, rf"{_PAY}|{_MONTH}", f"{_ASKS}|{_SUPPOSES}|{_CALCULATES}")),
+    Rule(
+        "loan_payment", (_AMOUNT, _ABOUT_LOAN, rf"{_PAY}|{_MONTH}", f"{_ASKS}|{_SUPPOSES}|{_CALCULATES}"), r"\bsave\b"
+    ),
+    Rule("loan_payment", (_OVER, r"\bhow much\b|\bwhat(?:'s| would| will| are)\b|^monthly\b"), _SAVES),
     Rule("loan_payment", (_AMOUNT, _LOAN, rf"{_IF_I_BORROW}|{_CALCULATES}|\bquote\b|\bhow much (?:is|for) a\b")),
     Rule("loan_payment", (_AMOUNT, _LOAN, _TERM, r"\bhow much\b|\bwhat(?:'s| would| will)\b")),
     Rule("loan_payment", (_LOAN, rf"{_MONTH}|{_PAYMENTS}", _SUPPOSES, _ASKS), _HOW_TO),
