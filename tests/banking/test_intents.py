@@ -305,6 +305,86 @@ to save £3,000 in a year how much do I need to put away every month
     savings_deposit goal=3000.00 term=P12M
 how much a month to save eight thousand in two years
     savings_deposit goal=8000.00 term=P24M
+right, I'm after ten grand over five years, what are we talking per month
+    loan_payment amount=10000.00 term=P60M
+if I took eight and a half thousand over four years what would it cost me
+    loan_payment amount=8500.00 term=P48M
+a thirteen thousand pound loan paid back over 5 years would be how much monthly
+    loan_payment amount=13000.00 term=P60M
+just wondering what £2,500 over a year would come out at each month
+    loan_payment amount=2500.00 term=P12M
+and if the rate was 8 percent on ten thousand over five years what would I pay
+    loan_payment amount=10000.00 term=P60M rate=8
+monthly on 6k across 3 years
+    loan_payment amount=6000.00 term=P36M
+how much are we looking at for nineteen thousand over six years
+    loan_payment amount=19000.00 term=P72M
+for a loan of four thousand pounds, what's the payment over two years
+    loan_payment amount=4000.00 term=P24M
+twelve thousand over five years, what's the total I'd repay
+    loan_total_cost amount=12000.00 term=P60M
+how much would borrowing £3,000 for two years cost me in interest
+    loan_total_cost amount=3000.00 term=P24M
+what could I borrow for two hundred a month over four years
+    borrow_for_payment payment=200.00 term=P48M
+my budget is £500 a month for 5 years, what size loan is that
+    borrow_for_payment payment=500.00 term=P60M
+I'd borrow twenty thousand over six years but if I cleared it after two years what would it cost
+    loan_early_repayment amount=20000.00 term=P72M after=P24M
+amortisation table for £10,000 over 60 months at 6% APR
+    amortisation_schedule amount=10000.00 term=P60M rate=6 APR
+what would I get on twelve thousand in savings over two years
+    savings_interest amount=12000.00 term=P24M
+how much does seven grand earn in the notice saver in a year
+    savings_interest amount=7000.00 term=P12M account=notice_saver
+saving £250 a month for 4 years, how much would I end up with
+    savings_interest deposit=250.00 term=P48M
+four thousand at three percent interest for three years, what does it grow to
+    savings_interest amount=4000.00 term=P36M rate=3
+how long till I've saved ten thousand pounds at £250 a month
+    savings_goal goal=10000.00 deposit=250.00
+I need six thousand in eighteen months, how much should I save every month
+    savings_deposit goal=6000.00 term=P18M
+i don't know how much a loan of ten thousand over five years would be a month, can you tell me
+    loan_payment amount=10000.00 term=P60M
+tell me about repayments if I borrow £5,000 for three years
+    loan_payment amount=5000.00 term=P36M
+£11,500 personal loan for 4 years, monthly payments?
+    loan_payment amount=11500.00 term=P48M
+what would nine grand over two years work out at each month
+    loan_payment amount=9000.00 term=P24M
+repayments for sixteen thousand pounds over seven years please
+    loan_payment amount=16000.00 term=P84M
+how much per month is £7,000 over 3 years at 9.9 APR
+    loan_payment amount=7000.00 term=P36M rate=9.9 APR
+can you give me an illustration for a £10,000 loan
+    loan_payment amount=10000.00
+what's the overall cost of borrowing eighteen thousand over five years
+    loan_total_cost amount=18000.00 term=P60M
+if I borrow five thousand for four years what do I pay back all told
+    loan_total_cost amount=5000.00 term=P48M
+I'd like a repayment schedule for twenty thousand pounds over seven years
+    amortisation_schedule amount=20000.00 term=P84M
+say I borrow ten thousand over five years, how much to settle it after a year
+    loan_early_repayment amount=10000.00 term=P60M after=P12M
+how big a loan could I get for £120 a month
+    borrow_for_payment payment=120.00
+if I paid £225 each month for five years how much would you lend me
+    borrow_for_payment payment=225.00 term=P60M
+if I borrow eight thousand and pay back £250 a month when would it be paid off
+    loan_term amount=8000.00 payment=250.00
+thirty thousand in the fixed saver for two years, how much interest
+    savings_interest amount=30000.00 term=P24M account=fixed_saver
+what would fifteen hundred pounds earn me over a year
+    savings_interest amount=1500.00 term=P12M
+if I set aside a hundred pounds every month for two years what will I have
+    savings_interest deposit=100.00 term=P24M
+at £150 a month how long to save four thousand pounds
+    savings_goal goal=4000.00 deposit=150.00
+how many months of saving £500 a month to get ten thousand
+    savings_goal goal=10000.00 deposit=500.00
+how much a month do I have to put away to have £2,400 in a year
+    savings_deposit goal=2400.00 term=P12M
 """
 
 
