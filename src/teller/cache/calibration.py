@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from teller.cache.judge import Region
+from teller.cache.judge import Region, from_log_odds
 from teller.errors import InputError
 
 _STARTS = 5  # places from which the fixed sequence of tests begins; each has an equal part of the error allowance
@@ -204,7 +204,7 @@ class LiveRegions:
         self._floor = floor
         self._classes: dict[str, _Live] = {}
 
-    def region(self, risk_class: str) -> Region | None:
+    def region(self, risk_class: str) -> Region:
         """The present region; the judge's own word decides until there is evidence."""
         live = self._classes.get(risk_class)
         return Region(live.min_probability if live else 1.0 - self._limit)
@@ -254,11 +254,6 @@ def log_odds(probability: float) -> float:
     """Logarithm of the odds of a probability, which is kept a millionth away from 0 and 1."""
     probability = min(max(probability, 1e-6), 1 - 1e-6)
     return math.log(probability / (1 - probability))
-
-
-def from_log_odds(value: float) -> float:
-    """The probability of some log-odds."""
-    return 1.0 / (1.0 + math.exp(-value))
 
 
 def _fit(right: NDArray[np.float64], wrong: NDArray[np.float64]) -> tuple[float, float]:

@@ -43,6 +43,7 @@ _MUST = re.compile(
 _USED_TO = re.compile(
     r"(?<!\bis )(?<!\bare )(?<!\bbe )(?<!\bwas )(?<!\bwere )(?<!\bam )(?<!\bget )(?<!\bgetting )\bused? to (?!.{0,3}$)"
 )
+_PARTICLES = frozenset({"in", "on", "off", "out", "up", "down", "over", "back", "away"})
 _HE, _SHE = frozenset({"he", "him", "his", "himself"}), frozenset({"she", "her", "hers", "herself"})
 
 
@@ -91,7 +92,7 @@ class Guards:
         self._before, self._after = frozenset(words["before"].split()), frozenset(words["after"].split())
         self._opposite: dict[str, set[str]] = {}
         pairs = [tuple(pair) for pair in opposites]
-        self._phrases = [(set(left.split()), set(right.split())) for left, right in pairs if " " in left + right]
+        self._phrases = [(left.split(), right.split()) for left, right in pairs if " " in left + right]
         for left, right in [*words["opposites"], *(pair for pair in pairs if " " not in "".join(pair))]:
             for here, there in ((left, right), (right, left)):
                 for word in here.split():
@@ -142,16 +143,16 @@ class Guards:
             if facing:
                 turns.append(f"{word} against {min(facing)}")
         if len(turns) == opposed:
-            turns += self._opposite_phrase(set(asked.words), set(stored.words))
+            turns += self._opposite_phrase(asked.words, stored.words)
         if len(turns) % 2:
             return Difference("polarity", MissReason.POLARITY_DIFFERS, "; ".join(turns))
         return None
 
-    def _opposite_phrase(self, asked: set[str], stored: set[str]) -> list[str]:
+    def _opposite_phrase(self, asked: Sequence[str], stored: Sequence[str]) -> list[str]:
         for left, right in self._phrases:
             for here, there in ((left, right), (right, left)):
-                if here <= asked and there <= stored and not here <= stored and not there <= asked:
-                    return [f"{' '.join(sorted(here))} against {' '.join(sorted(there))}"]
+                if _holds(asked, here) and _holds(stored, there) and not (_holds(asked, there) or _holds(stored, here)):
+                    return [f"{' '.join(here)} against {' '.join(there)}"]
         return []
 
     def _time_difference(self, asked: Reading, stored: Reading) -> Difference | None:
@@ -183,6 +184,10 @@ class Guards:
             return not _does(stored.words, passive)
         if other:
             return not _does(asked.words, other)
+        if ("than" in asked.words) != (
+            "than" in stored.words
+        ):  # "is a or b larger" asks what "is a larger than b" asks
+            return False
         return sorted(asked.content) == sorted(stored.content) and _unlisted(asked) != _unlisted(stored)
 
     def _ends(self, words: Sequence[str]) -> tuple[set[str], set[str]]:
@@ -230,6 +235,16 @@ def _listed(values: Counter[tuple[ValueKind, str]]) -> str:
 
 def _stripped(word: str) -> set[str]:
     return {word[len(prefix) :] for prefix in _PREFIXES if word.startswith(prefix) and len(word) > len(prefix) + 3}
+
+
+def _holds(words: Sequence[str], phrase: Sequence[str]) -> bool:
+    """Whether a verb is there with its particle, which may stand apart: "turn off", "turn my card off"."""
+    for at, word in enumerate(words):
+        if word == phrase[0]:
+            particles = [other for other in words[at + 1 :] if other in _PARTICLES]
+            if particles[: len(phrase) - 1] == list(phrase[1:]):
+                return True
+    return False
 
 
 def _modality_difference(asked: Reading, stored: Reading) -> Difference | None:
