@@ -340,7 +340,8 @@ def _month_day(reading: Reading, i: int) -> tuple[str, int] | None:
 def _is_month(reading: Reading, i: int) -> bool:
     """Whether the month's name before a number at i is one: "may 5" needs more than itself."""
     number = reading.number(i + 1)
-    dated = number is not None and (number.ordinal or bool(_year_of(number)))
+    year = reading.number(i + 3 if reading.word(i + 2) == "," else i + 2)
+    dated = number is not None and (number.ordinal or bool(_year_of(number) or _year_of(year)))
     named = reading.word(i) not in {"march", "may"} or (i > 0 and reading.items[i].raw[0].isupper())
     return dated or named or reading.word(i - 1) in _BEFORE
 

@@ -312,6 +312,10 @@ def _begins_a_term(reading: Reading, i: int) -> bool:
 
 def _percent_words(reading: Reading, i: int) -> int:
     """How many words at i say percent, 0 for none."""
-    if reading.word(i) in _PERCENT:
+    word = reading.word(i)
+    if word == "apr":
+        year = reading.number(i + 1)  # "1 Apr", "1 apr 2027"
+        return 0 if reading.items[i].raw == "Apr" or (year is not None and len(year.digits) == 4) else 1
+    if word in _PERCENT:
         return 1
-    return 2 if (reading.word(i), reading.word(i + 1)) in _PERCENT_PAIRS else 0
+    return 2 if (word, reading.word(i + 1)) in _PERCENT_PAIRS else 0

@@ -5,12 +5,13 @@ from __future__ import annotations
 import datetime
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 
 from teller.turn import ValueKind
 
 _TOKEN = re.compile(r"\[[a-z]+(?:-[a-z]+)?(?: \d{1,3})?\]|\d+|[^\W\d_]+(?:['’][^\W\d_]+)*|\S")
+_MARGIN = 32  # no rule looks so many items beyond the one that it reads
 _ENDS = frozenset(".?!;,:)")
 
 
@@ -101,14 +102,22 @@ class Reading:
     currency: str = "GBP"
     today: datetime.date | None = None
     has_terms: bool = False
+    _words: Sequence[str] = field(init=False, repr=False)
+    _numbers: Sequence[Number | None] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        words = (item.text if item.number is None else "" for item in self.items)
+        object.__setattr__(self, "_words", ("",) * _MARGIN + tuple(words) + ("",) * _MARGIN)
+        numbers = (item.number for item in self.items)
+        object.__setattr__(self, "_numbers", (None,) * _MARGIN + tuple(numbers) + (None,) * _MARGIN)
 
     def word(self, i: int) -> str:
-        """The item at i in lower case; empty for a number, and outside the text."""
-        return self.items[i].text if 0 <= i < len(self.items) and self.items[i].number is None else ""
+        """The item at i in lower case; empty for a number, and up to _MARGIN items outside the text."""
+        return self._words[i + _MARGIN]
 
     def number(self, i: int) -> Number | None:
-        """The number at i, None for a word, and outside the text."""
-        return self.items[i].number if 0 <= i < len(self.items) else None
+        """The number at i, None for a word, and up to _MARGIN items outside the text."""
+        return self._numbers[i + _MARGIN]
 
     def glued(self, i: int) -> bool:
         """Whether nothing stands between the item at i and the one before."""
