@@ -56,8 +56,8 @@ class Memory:
     Attributes:
         form: the tool that is collecting values ("loan_payment"), empty if none is.
         filled: its values so far, canonical, by slot name.
-        asked: the last question that knowledge answered, for "and for that one?".
-        topic: the id of what answered it.
+        topic: id of the last answer.
+        asked: the question that it answered, if knowledge did: what "and for that one?" points back to.
         unanswered: turns in a row that could not be answered; two lead to the offer of a person.
     """
 

@@ -107,9 +107,11 @@ class Orchestrator:
             yield Heard(question)
 
             answer = await self._decide(question, call, facts)
-            call.remember(unanswered=call.memory.unanswered + 1 if answer.source is Source.REFUSED else 0)
-            if answer.citations and answer.source is not Source.TOOL:
-                call.remember(asked=question.text, topic=answer.answer_id)
+            call.remember(
+                asked=question.text if answer.citations and answer.source is not Source.TOOL else "",
+                topic=answer.answer_id,
+                unanswered=call.memory.unanswered + 1 if answer.source is Source.REFUSED else 0,
+            )
             call.turns += 1
             call.advance(CallEvent.ANSWERED)
             yield Said(answer)
