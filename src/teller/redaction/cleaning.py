@@ -54,12 +54,14 @@ def _plain(text: str) -> str:
     if text.isascii() and text.isprintable():
         return text
     kept: list[str] = []
+    on_letter = False  # where an accent may stand
     for char in text:
         category = unicodedata.category(char)
         if char.isspace():
             kept.append(" ")
         elif category == "Nd":
             kept.append(str(unicodedata.decimal(char)))
-        elif category not in _HIDDEN and not (category == "Mn" and kept and not kept[-1].isalpha()):
+        elif category not in _HIDDEN and (category != "Mn" or on_letter):
             kept.append(char)
+        on_letter = char.isalpha() or (category == "Mn" and on_letter)
     return "".join(kept)

@@ -145,17 +145,19 @@ def _others(scene: Scene, run: Sequence[Atom]) -> Iterator[Secret]:
 
 
 def _without_amounts(run: Sequence[Atom]) -> Sequence[Atom]:
-    """A run without the amounts and typed values at its ends."""
+    """A run without the amounts and typed values at its ends; nothing if it is made of round numbers."""
+    if all(_is_value(atom) or (atom.is_round and not atom.one_by_one) for atom in run):
+        return ()
     first, after = 0, len(run)
-    while first < after and _explained(run[first]):
+    while first < after and _is_value(run[first]):
         first += 1
-    while first < after and _explained(run[after - 1]):
+    while first < after and _is_value(run[after - 1]):
         after -= 1
     return run[first:after]
 
 
-def _explained(atom: Atom) -> bool:
-    return atom.value is not None or atom.amount or (atom.is_round and not atom.one_by_one)
+def _is_value(atom: Atom) -> bool:
+    return atom.value is not None or atom.amount
 
 
 def _labelled(scene: Scene, core: Sequence[Atom]) -> bool:

@@ -142,7 +142,7 @@ def _mailbox(scene: Scene, i: int, *, greedy: bool) -> tuple[int, bool]:
         item = scene.items[k]
         glued = scene.items[k + 1].glued
         joint = item.text in _MAIL_JOINS or (glued and item.text in {"'", "%", "&", "#", "!", "*", "="})
-        if item.is_placeholder or (item.text in _NOT_MAILBOX and not (joint and first < i)):
+        if item.is_placeholder or (item.text in _NOT_MAILBOX and not glued and not (joint and first < i)):
             break
         linked = joint or glued or scene.word(k + 1) in _MAIL_JOINS or first == i
         short = len(_text(item)) == 1 or item.number is not None

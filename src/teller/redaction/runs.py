@@ -90,12 +90,17 @@ def _beside(run: Sequence[Atom], n: int) -> Atom:
     """
     atom = run[n]
     beside = [run[k] for k in (n - 1, n + 1) if 0 <= k < len(run) and run[max(k, n)].parted is not Parted.BY_WORD]
-    if atom.amount and any(other.one_by_one and len(other.digits) > 1 for other in beside):
-        return replace(atom, amount=False)
+    if atom.amount and any(_is_code(other) for other in beside):
+        atom = replace(atom, amount=False)
     unsure = atom.value is ValueKind.MONEY or (atom.value is ValueKind.DATE and atom.one_by_one)
     if unsure and any(other.value is None and len(other.digits) > 2 for other in beside):
         return replace(atom, value=None)
     return atom
+
+
+def _is_code(atom: Atom) -> bool:
+    """Whether a number is no quantity: said digit by digit, or with a nought before it."""
+    return len(atom.digits) > 1 and (atom.one_by_one or (atom.digits[0] == "0" and atom.value is None))
 
 
 def _joined(scene: Scene) -> Iterator[list[Atom]]:
@@ -130,7 +135,9 @@ def _atom(item: Item, i: int) -> Atom | None:
     if not spoken:
         whole, _, decimals = item.text.partition(".")
         digits = "".join(char for char in whole + decimals if char.isdecimal())
-        return Atom(digits, i, item.start, item.end, amount=len(decimals) < 3 or len(whole) < 3)
+        amount = " " not in whole and (len(decimals) < 3 or len(whole) < 3)
+        amount = amount and len(digits) <= _LONGEST_KEPT[ValueKind.MONEY]
+        return Atom(digits, i, item.start, item.end, amount=amount)
     if not is_whole(number.value):
         return None
     return Atom(str(int(number.value)), i, item.start, item.end, amount=True)

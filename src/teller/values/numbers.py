@@ -180,8 +180,8 @@ def _atom(words: Sequence[Item], i: int) -> tuple[str, int] | None:
 
 def _sequence(words: Sequence[Item], i: int) -> _Part | None:
     """Two or more small numbers that follow one another without a scale."""
-    if _word(words, i) in {"oh", "o"} and all(_word(words, k) in {"oh", "o", ""} for k in range(i + 1, i + 4)):
-        return None  # an exclamation
+    if _word(words, i) in {"oh", "o"} and _is_exclaimed(words, i):
+        return None
     parts: list[str] = []
     j, hyphens = i, 0
     while (atom := _atom(words, j)) and not _leads_a_cardinal(words, atom[1]):
@@ -200,6 +200,12 @@ def _sequence(words: Sequence[Item], i: int) -> _Part | None:
         return None
     digits = "".join(parts)
     return _Part(Decimal(digits), j, digits=digits, parts=tuple(parts))
+
+
+def _is_exclaimed(words: Sequence[Item], i: int) -> bool:
+    """Whether "oh" at i is no nought: once or twice, and no digit after it."""
+    after = next((k for k in (i + 1, i + 2) if _word(words, k) not in {"oh", "o"}), i + 3)
+    return after < i + 3 and _atom(words, after) is None
 
 
 def _leads_a_cardinal(words: Sequence[Item], after: int) -> bool:
