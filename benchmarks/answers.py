@@ -27,6 +27,12 @@ from teller.wiring import Bot, open_bot
 
 QUESTIONS = Path(__file__).parent / "data" / "questions.jsonl"
 _NOT_ANSWERED = (Source.REFUSED, Source.HANDOFF)
+# What the bank's rules say at once is as right as the approved answer that says the same.
+_SAME = {
+    "policy.asked_for_a_person": "general.person",
+    "policy.offer_taken": "general.person",
+    "policy.advice": "general.advice",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +65,7 @@ async def judge(bot: Bot, approved: Mapping[str, str], item: Mapping[str, Any]) 
 
 def is_right(answer: Answer, expect: Mapping[str, Any]) -> bool:
     """Whether an answer is what was expected."""
+    answered = _SAME.get(answer.answer_id, answer.answer_id)
     if any(text.lower() in answer.text.lower() for text in expect.get("never", ())):
         return False
     if not all(text in answer.text for text in expect.get("contains", ())):
@@ -68,9 +75,9 @@ def is_right(answer: Answer, expect: Mapping[str, Any]) -> bool:
     if "source" in expect and answer.source != expect["source"]:
         return False
     if "answers" in expect and expect.get("refused"):
-        return answer.answer_id in expect["answers"] or answer.source in _NOT_ANSWERED
+        return answered in expect["answers"] or answer.source in _NOT_ANSWERED
     if "answers" in expect:
-        return answer.answer_id in expect["answers"]
+        return answered in expect["answers"]
     return answer.source in _NOT_ANSWERED if expect.get("refused") else True
 
 

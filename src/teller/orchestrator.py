@@ -176,6 +176,9 @@ class Orchestrator:
         if not passages:
             return policy.not_covered(call.memory)
         best = passages[0]
+        if best.tool and (reply := self.toolbox.begin(best.tool, question)):
+            call.memory = reply.memory
+            return reply.answer
         if best.handoff:
             return _approved(best, Source.HANDOFF, reason="a_person_takes_over")
         with facts.stage("generate"):

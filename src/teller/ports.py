@@ -42,6 +42,7 @@ class Passage:
         score: 0 to 1, how surely it answers the question.
         handoff: a person takes over after it is said.
         sensitive: never kept in the cache.
+        tool: the calculation that answers better than the text, empty if none does.
     """
 
     answer_id: str
@@ -53,6 +54,7 @@ class Passage:
     score: float
     handoff: bool = False
     sensitive: bool = False
+    tool: str = ""
 
 
 @dataclass(frozen=True, slots=True)

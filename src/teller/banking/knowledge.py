@@ -35,6 +35,7 @@ class Approved:
         spoken_whole: True for an approved answer, False for a passage of a document.
         handoff: a person takes over after it is said.
         sensitive: never kept in the cache.
+        tool: the calculation that answers better than the text, empty if none does.
     """
 
     id: str
@@ -47,6 +48,7 @@ class Approved:
     spoken_whole: bool = True
     handoff: bool = False
     sensitive: bool = False
+    tool: str = ""
 
 
 def read_knowledge(path: Path, rates: RateTable) -> tuple[Approved, ...]:
@@ -163,6 +165,7 @@ def _approved(fields: Mapping[str, Any], where: str, rates: RateTable) -> Approv
         stamps=rendered.stamps,
         handoff=bool(fields.get("handoff", False)),
         sensitive=bool(fields.get("sensitive", False)),
+        tool=str(fields.get("tool", "")),
     )
 
 

@@ -237,4 +237,5 @@ def _passage(entry: Approved, score: float) -> Passage:
         score=score,
         handoff=entry.handoff,
         sensitive=entry.sensitive,
+        tool=entry.tool,
     )

@@ -131,11 +131,15 @@ def _nearest(mark: Mark, tool: Tool, filled: Mapping[str, str]) -> str:
 
 def _time_slot(mark: Mark, tool: Tool, wanted: str) -> str:
     if "after" in tool.needs:
-        if re.match(r"(?:\w+ )?early\b", mark.after):
+        if re.match(r"(?:\w+ )?early\b", mark.after) and not mark.before.endswith("over"):
             return "early"
         if wanted == "after" or re.match(r"(?:in|into)\b", mark.after):
             return "after"
         if re.search(r"\b(?:after|in|at|within|once)(?: (?:the|about|only|just|first))*$", mark.before):
+            return "after"
+        if re.search(
+            r"\b(?:made|paid|paying|done|had it|been at it)(?: (?:it|them|back|for|about|only|just))*$", mark.before
+        ):
             return "after"
     return "term" if "term" in tool.needs else ""
 

@@ -79,6 +79,16 @@ class Toolbox:
                 return self._advance(open_tool, memory.filled, filling)
         return None
 
+    def begin(self, name: str, question: Question) -> ToolReply | None:
+        """Open a tool by its name for a question that knowledge found to be about it; None if the bank lacks it.
+
+        Raises:
+            InputError: if there is no such tool.
+        """
+        if name not in TOOLS:
+            raise InputError(f"there is no tool '{name}'; there are {', '.join(sorted(TOOLS))}")
+        return self._advance(TOOLS[name], {}, fill(mark(question), TOOLS[name]))
+
     def lapse(self, memory: Memory) -> Memory:
         """The memory after a turn that was about something else: an open form waits one such turn, then it is gone."""
         if memory.form and memory.topic.startswith(memory.form):
