@@ -114,7 +114,7 @@ def tone(duration_s: float = 0.1, rate_hz: int = 22_050, pitch_hz: float = 220.0
     return Pcm((6_000 * np.sin(2 * np.pi * pitch_hz * seconds)).astype(np.int16), rate_hz)
 
 
-class ScriptedBot:
+class StageBot:
     def __init__(self, script: Mapping[str, Line] | None = None, engines: Mapping[str, str] | None = None) -> None:
         self.orchestrator = ScriptedTurns(script or {})
         self.engines = engines or {"transcriber": "ok", "synthesizer": "ok"}
@@ -144,7 +144,7 @@ class ScriptedBot:
 
 @dataclass
 class Stage:
-    bot: ScriptedBot
+    bot: StageBot
     server: DrainingServer
     port: int
 
@@ -210,9 +210,9 @@ async def eventually(fact: Callable[[], bool], within_s: float = 10.0) -> None:
 
 
 @asynccontextmanager
-async def stage(bot: ScriptedBot | None = None, **limits: Any) -> AsyncIterator[Stage]:
+async def stage(bot: StageBot | None = None, **limits: Any) -> AsyncIterator[Stage]:
     """A running server; its limits are those of `ServerLimits`, where a test sets no others."""
-    bot = bot or ScriptedBot()
+    bot = bot or StageBot()
     with socket.create_server(("127.0.0.1", 0)) as listening:
         server = make_server(bot, ServerLimits(**{"requests_per_minute": 10_000} | limits), "127.0.0.1", 0)
         running = asyncio.create_task(server.serve(sockets=[listening]))

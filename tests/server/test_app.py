@@ -5,7 +5,7 @@ from contextlib import suppress
 
 import httpx
 import pytest
-from tests.server.server_stage import Line, ScriptedBot, eventually, said, stage, tone
+from tests.server.server_stage import Line, StageBot, eventually, said, stage, tone
 from websockets.exceptions import InvalidStatus
 
 from teller.errors import ConfigError, EngineError, EngineUnavailable, KnowledgeError
@@ -32,7 +32,7 @@ async def stall(_: str) -> None:
 
 
 async def test_a_question_over_http_is_answered_with_its_evidence() -> None:
-    bot = ScriptedBot(
+    bot = StageBot(
         {
             "My card is 4111": Line(
                 said("Call us."), heard="My card is [card]", redacted=("card",), miss_reason=MissReason.TOO_FAR
@@ -66,7 +66,7 @@ async def test_a_call_goes_on_with_its_token_and_a_wrong_token_is_told() -> None
 
 
 async def test_one_call_takes_one_question_at_a_time() -> None:
-    bot = ScriptedBot({"stall": Line(said("never"), act=stall)})
+    bot = StageBot({"stall": Line(said("never"), act=stall)})
     async with stage(bot, max_turn_s=0.5) as st, client(st) as web:
         token = (await web.post("/api/ask", json={"text": "one"})).json()["call"]
         held = asyncio.create_task(web.post("/api/ask", json={"text": "stall"}, headers={"Teller-Call": token}))
@@ -206,7 +206,7 @@ async def test_a_call_outlives_the_wait_for_a_head(monkeypatch) -> None:
     ],
 )
 async def test_a_failed_turn_is_an_error_without_paths_secrets_or_tracebacks(error, status, code, caplog) -> None:
-    bot = ScriptedBot({"fail": Line(said("never"), act=failing(error))})
+    bot = StageBot({"fail": Line(said("never"), act=failing(error))})
     async with stage(bot) as st, client(st) as web:
         answer = await web.post("/api/ask", json={"text": "fail"})
         assert (answer.status_code, answer.json()["error"]["code"]) == (status, code)
@@ -250,7 +250,7 @@ async def test_every_answer_carries_the_safe_headers() -> None:
 
 
 async def test_readiness_tells_each_engine_and_the_free_lines() -> None:
-    bot = ScriptedBot()
+    bot = StageBot()
     async with stage(bot, max_calls=3) as st, client(st) as web, st.call():
         ready = await web.get("/readyz")
         assert ready.status_code == 200
@@ -365,7 +365,7 @@ async def test_a_websocket_shows_its_token_as_a_subprotocol_or_a_header_never_in
 
 async def test_a_server_that_others_can_reach_demands_a_token() -> None:
     with pytest.raises(ConfigError, match="token"):
-        make_server(ScriptedBot(), ServerLimits(), "0.0.0.0", 8080)
+        make_server(StageBot(), ServerLimits(), "0.0.0.0", 8080)
 
 
 @pytest.mark.parametrize("wrong", [{"max_calls": 0}, {"idle_timeout_s": -1.0}, {"token": "short"}, {"token": "é" * 20}])
@@ -379,7 +379,7 @@ def test_the_token_is_not_in_the_limits_words() -> None:
 
 
 async def test_silence_of_the_engines_is_a_timeout(monkeypatch) -> None:
-    class Stuck(ScriptedBot):
+    class Stuck(StageBot):
         async def ready(self):
             await asyncio.Event().wait()
 

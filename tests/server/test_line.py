@@ -4,7 +4,7 @@ import random
 
 import numpy as np
 import pytest
-from tests.server.server_stage import Line, ScriptedBot, eventually, said, stage, tone
+from tests.server.server_stage import Line, StageBot, eventually, said, stage, tone
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from teller.errors import EngineError, EngineTimeout, StoreCorrupt
@@ -53,7 +53,7 @@ async def test_what_was_held_is_the_question() -> None:
 
 
 async def test_a_new_question_over_an_answer_ends_it() -> None:
-    bot = ScriptedBot({"long": Line(said("On and on."), pieces=10_000, pause_s=0.01)})
+    bot = StageBot({"long": Line(said("On and on."), pieces=10_000, pause_s=0.01)})
     async with stage(bot) as st, st.call() as caller:
         await caller.say(type="ask", text="long")
         await caller.until("sound")
@@ -68,7 +68,7 @@ async def test_a_new_question_over_an_answer_ends_it() -> None:
 
 
 async def test_stop_ends_the_answer_and_the_call_goes_on() -> None:
-    bot = ScriptedBot({"stall": Line(said("never"), act=forever)})
+    bot = StageBot({"stall": Line(said("never"), act=forever)})
     async with stage(bot) as st, st.call() as caller:
         await caller.say(type="ask", text="stall")
         await caller.until("heard")
@@ -80,7 +80,7 @@ async def test_stop_ends_the_answer_and_the_call_goes_on() -> None:
 
 
 async def test_pressing_the_button_over_an_answer_ends_it_and_stop_drops_what_was_held() -> None:
-    bot = ScriptedBot({"long": Line(said("On and on."), pieces=10_000, pause_s=0.01)})
+    bot = StageBot({"long": Line(said("On and on."), pieces=10_000, pause_s=0.01)})
     async with stage(bot) as st, st.call() as caller:
         await caller.say(type="ask", text="long")
         await caller.until("sound")
@@ -105,7 +105,7 @@ async def test_an_engine_that_does_not_give_up_is_left_behind_and_its_late_sound
                 continue
 
     monkeypatch.setattr("teller.server.line._CANCEL_S", 0.05)
-    bot = ScriptedBot({"stubborn": Line(said("too late"), act=stubborn, pieces=5)})
+    bot = StageBot({"stubborn": Line(said("too late"), act=stubborn, pieces=5)})
     async with stage(bot) as st, st.call() as caller:
         await caller.say(type="ask", text="stubborn")
         await caller.until("heard")
@@ -133,7 +133,7 @@ async def test_a_turn_that_fails_says_so_without_secrets_and_the_call_goes_on(er
     async def fail(_: str) -> None:
         raise error
 
-    async with stage(ScriptedBot({"fail": Line(said("never"), act=fail)})) as st, st.call() as caller:
+    async with stage(StageBot({"fail": Line(said("never"), act=fail)})) as st, st.call() as caller:
         await caller.say(type="ask", text="fail")
         told = await caller.until("error")
         assert told["code"] == code
@@ -151,7 +151,7 @@ async def test_a_turn_that_fails_says_so_without_secrets_and_the_call_goes_on(er
 
 
 async def test_a_turn_that_takes_too_long_is_given_up() -> None:
-    bot = ScriptedBot({"stall": Line(said("never"), act=forever)})
+    bot = StageBot({"stall": Line(said("never"), act=forever)})
     async with stage(bot, max_turn_s=0.1) as st, st.call() as caller:
         await caller.say(type="ask", text="stall")
         assert (await caller.until("error"))["code"] == "turn_timeout"
@@ -274,7 +274,7 @@ async def test_hands_free_a_pause_ends_the_question() -> None:
 
 
 async def test_hands_free_speech_over_an_answer_ends_it() -> None:
-    bot = ScriptedBot({"(spoken)": Line(said("On and on."), pieces=10_000, pause_s=0.01)})
+    bot = StageBot({"(spoken)": Line(said("On and on."), pieces=10_000, pause_s=0.01)})
     async with stage(bot) as st, st.call() as caller:
         await caller.say(type="listen_start", mode="hands_free")
         await stream(caller, hum(0.5) + silence(0.8))
@@ -335,14 +335,14 @@ async def test_a_silent_call_is_ended() -> None:
 
 
 async def test_a_call_is_not_idle_while_its_answer_is_spoken() -> None:
-    bot = ScriptedBot({"long": Line(said("On and on."), pieces=30, pause_s=0.02)})
+    bot = StageBot({"long": Line(said("On and on."), pieces=30, pause_s=0.02)})
     async with stage(bot, idle_timeout_s=0.2) as st, st.call() as caller:
         await caller.say(type="ask", text="long")
         await caller.until("done")
 
 
 async def test_a_call_that_lasts_too_long_is_ended_with_its_turn() -> None:
-    bot = ScriptedBot({"stall": Line(said("never"), act=forever)})
+    bot = StageBot({"stall": Line(said("never"), act=forever)})
     async with stage(bot, max_call_s=0.3) as st, st.call() as caller:
         await caller.say(type="ask", text="stall")
         assert await caller.close_code() == 1000
@@ -354,7 +354,7 @@ async def test_a_call_that_lasts_too_long_is_ended_with_its_turn() -> None:
 @pytest.mark.parametrize("leave", ["close", "abort"])
 @pytest.mark.parametrize("question", ["stall", "long"])
 async def test_a_caller_who_leaves_half_way_leaves_nothing_behind(leave, question) -> None:
-    bot = ScriptedBot(
+    bot = StageBot(
         {
             "stall": Line(said("never"), act=forever),
             "long": Line(said("On and on."), pieces=100_000, pause_s=0.001),
@@ -376,7 +376,7 @@ async def test_a_caller_who_leaves_half_way_leaves_nothing_behind(leave, questio
 
 async def test_a_caller_who_does_not_read_is_cut_off(monkeypatch) -> None:
     monkeypatch.setattr("teller.server.draining._LINGER_S", 0.3)
-    bot = ScriptedBot({"flood": Line(said("On and on."), pieces=10_000_000)})
+    bot = StageBot({"flood": Line(said("On and on."), pieces=10_000_000)})
     async with stage(bot, send_timeout_s=0.3) as st, st.call() as caller:
         caller.socket.transport.pause_reading()
         await caller.say(type="ask", text="flood")
@@ -416,7 +416,7 @@ async def test_a_hundred_calls_in_a_row_leave_nothing_behind() -> None:
 
 
 async def test_a_stopping_server_lets_the_turn_end_and_refuses_new_calls() -> None:
-    bot = ScriptedBot({"long": Line(said("On and on."), pieces=40, pause_s=0.02)})
+    bot = StageBot({"long": Line(said("On and on."), pieces=40, pause_s=0.02)})
     async with stage(bot) as st, st.call() as caller:
         await caller.say(type="ask", text="long")
         await caller.until("sound")
@@ -433,7 +433,7 @@ async def test_a_stopping_server_lets_the_turn_end_and_refuses_new_calls() -> No
 
 
 async def test_a_stopping_server_waits_no_longer_than_it_may() -> None:
-    bot = ScriptedBot({"stall": Line(said("never"), act=forever)})
+    bot = StageBot({"stall": Line(said("never"), act=forever)})
     async with stage(bot, drain_s=0.3) as st, st.call() as caller:
         await caller.say(type="ask", text="stall")
         await caller.until("heard")

@@ -22,6 +22,7 @@ let pending = null; // the turn that was asked and has no number yet
 let newest = 0; // number of the newest turn
 let callState = "connecting";
 let hold = null; // what is being heard while the button is held, or between two taps
+let lastListening = Promise.resolve();
 let longestAudioS = 60;
 let handsFree = false;
 
@@ -86,6 +87,7 @@ function tap() {
 }
 
 function release() {
+  speaker.unlock(); // some browsers count only the end of a touch
   if (!hold || hold.isLatched) return;
   if (performance.now() - hold.at >= TAP_MS) finishListening();
   else {
@@ -104,6 +106,8 @@ async function startListening() {
   const mine = { at: performance.now(), isLatched: false, isOpen: false, timer: 0 };
   hold = mine;
   showListening("Opening the microphone");
+  await lastListening; // its end is told to the server before this beginning
+  if (hold !== mine) return;
   wire.send({ type: "listen_start", mode: "hold" });
   mine.opened = openMicrophone();
   mine.isOpen = await mine.opened;
@@ -116,12 +120,16 @@ async function startListening() {
   mine.timer = setTimeout(finishListening, 1000 * (longestAudioS - 1));
 }
 
-async function finishListening(isCancelled = false) {
+function finishListening(isCancelled = false) {
   const mine = hold;
   if (!mine) return;
   hold = null;
   clearTimeout(mine.timer);
   showListening(null);
+  lastListening = endListening(mine, isCancelled);
+}
+
+async function endListening(mine, isCancelled) {
   const isOpen = await mine.opened;
   await microphone.stop();
   if (isCancelled || !isOpen) wire.send({ type: "stop" });
@@ -218,7 +226,8 @@ const onMessage = {
       view.failed(message);
       return;
     }
-    takePending()?.node.remove();
+    dropPending();
+    if (handsFree && code === "bad_input") toggleHandsFree();
     if (code === "call_idle" || code === "call_too_long") showAlert(message, "Begin a new call", () => wire.connect());
     else if (code !== "server_stopping") showAlert(capital(message) + (retryable ? "" : "."));
   },
@@ -228,6 +237,11 @@ function takePending() {
   const view = pending;
   pending = null;
   return view;
+}
+
+function dropPending() {
+  takePending()?.node.remove();
+  byId("welcome").hidden = views.size > 0;
 }
 
 const CONNECTIONS = {
@@ -245,7 +259,7 @@ function onStatus({ status, seconds }) {
   shown.lastElementChild.textContent = CONNECTIONS[status](seconds);
   if (status !== "open") {
     callState = status === "ended" ? "ended" : "connecting";
-    takePending()?.node.remove();
+    dropPending();
     speaker.stop();
     finishListening(true);
     for (const view of views.values()) if (view.isOpen) view.failed("The connection was lost before this was answered.");
@@ -270,7 +284,7 @@ function refresh() {
 function showListening(text) {
   byId("composer").classList.toggle("listening", text !== null);
   byId("mic").setAttribute("aria-pressed", String(text !== null));
-  byId("question").disabled = text !== null && !handsFree;
+  byId("question").readOnly = text !== null && !handsFree;
   if (text !== null) byId("meter-text").textContent = text;
   else showLevel(0, true);
   refresh();
@@ -302,8 +316,9 @@ const capital = (text) => text.charAt(0).toUpperCase() + text.slice(1);
 // ---------------------------------------------------------------- wiring
 
 function listenToKeys() {
-  const writes = (target) => target.closest?.("input, textarea, dialog");
-  const presses = (target) => target.closest?.("button, a, summary") && target !== byId("mic");
+  const isEmpty = (target) => target === byId("question") && !target.value;
+  const writes = (target) => target.closest?.("input, dialog") && !isEmpty(target);
+  const presses = (target) => target.closest?.("button, a") && target !== byId("mic");
   document.addEventListener("keydown", (event) => {
     if (event.key === "Escape" && !byId("token-dialog").open) {
       if (hold) finishListening(true);

@@ -54,26 +54,32 @@ export class Microphone {
       this.#stream = await navigator.mediaDevices.getUserMedia({
         audio: { channelCount: 1, echoCancellation: true, noiseSuppression: true, autoGainControl: true },
       });
+      await this.#connect();
     } catch (error) {
+      this.#close();
       throw new Error(REFUSALS[error.name] ?? "The microphone could not be opened. You can type your question.", {
         cause: error,
       });
     }
+  }
+
+  async #connect() {
     this.#context = new AudioContext({ latencyHint: "interactive" });
     await this.#context.audioWorklet.addModule("/static/microphone-worklet.js");
     if (this.#context.state === "suspended") await this.#context.resume();
-    this.#node = new AudioWorkletNode(this.#context, "to-16-khz", { numberOfOutputs: 0, channelCount: 1 });
-    this.#node.port.onmessage = ({ data }) => {
+    const node = new AudioWorkletNode(this.#context, "to-16-khz", { numberOfOutputs: 0, channelCount: 1 });
+    node.port.onmessage = ({ data }) => {
       if (data === "flushed") this.#flushed?.();
       else this.#onPiece?.(data.sound, data.level);
     };
-    this.#context.createMediaStreamSource(this.#stream).connect(this.#node);
+    this.#context.createMediaStreamSource(this.#stream).connect(node);
     this.#stream.getAudioTracks()[0].onended = () => this.#close(); // unplugged, or permission taken back
+    this.#node = node;
   }
 
   #close() {
     this.#stream?.getTracks().forEach((track) => track.stop());
     this.#context?.close();
-    this.#stream = this.#context = this.#node = null;
+    this.#stream = this.#context = this.#node = this.#onPiece = null;
   }
 }

@@ -7,6 +7,7 @@ const KEPT_TURNS = 20; // whose sound can be played again
 export class Speaker extends EventTarget {
   #context = null;
   #sources = new Set();
+  #waiting = []; // pieces that came before the browser let sound begin
   #endsAt = 0;
   #kept = new Map();
   #current = null; // the turn whose sound comes in; null drops it
@@ -15,7 +16,7 @@ export class Speaker extends EventTarget {
   /** Call from a click or key press: a page may not make sound before one. */
   unlock() {
     this.#context ??= new AudioContext({ latencyHint: "interactive" });
-    if (this.#context.state === "suspended") this.#context.resume();
+    if (this.#context.state !== "running") this.#context.resume().then(() => this.#flush());
   }
 
   begin(key, rateHz) {
@@ -51,12 +52,17 @@ export class Speaker extends EventTarget {
       source.stop();
     }
     this.#sources.clear();
+    this.#waiting = [];
     this.#endsAt = 0;
     this.#tell(null);
   }
 
   #schedule(key, samples, rateHz) {
-    if (!samples.length || this.#context?.state !== "running") return; // never unlocked: the text is there
+    if (!samples.length || !this.#context) return; // without a click or key press there is the text alone
+    if (this.#context.state !== "running") {
+      this.#waiting.push([key, samples, rateHz]);
+      return;
+    }
     const buffer = this.#context.createBuffer(1, samples.length, rateHz);
     buffer.copyToChannel(samples, 0);
     const source = this.#context.createBufferSource();
@@ -72,6 +78,10 @@ export class Speaker extends EventTarget {
       if (!this.#sources.size) this.#tell(null);
     };
     this.#tell(key);
+  }
+
+  #flush() {
+    for (const piece of this.#waiting.splice(0)) this.#schedule(...piece);
   }
 
   #tell(key) {

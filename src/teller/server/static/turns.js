@@ -124,7 +124,7 @@ export class TurnView {
     else if (done.miss_reason) right.push(section("Why not from the cache", missed(done)));
     const record = [["Turn", done.turn_id.slice(0, 12)]];
     if (done.adapter) record.push(["Adapter", done.adapter]);
-    if (done.grounded !== null) record.push(["Wording", done.grounded ? "agrees with the approved answer" : "did not agree; replaced"]);
+    if (done.grounded === false) record.push(["Model’s wording", "did not agree with the approved answer; not used"]);
     right.push(section("Record", factsList(record)));
     return [left, right];
   }
@@ -143,7 +143,7 @@ const chip = (kind) =>
 
 const dots = () => element("span", { class: "dots", "aria-label": "One moment" }, element("i"), element("i"), element("i"));
 
-const section = (title, ...children) => element("section", {}, element("h4", {}, title), ...children);
+const section = (title, ...children) => element("section", {}, element("h3", {}, title), ...children);
 
 const factsList = (facts) =>
   element("dl", { class: "facts" }, ...facts.flatMap(([name, value]) => [element("dt", {}, name), element("dd", {}, value)]));
@@ -194,7 +194,7 @@ function timing(parts, total) {
   const legend = parts.map(({ name, value }) =>
     element("li", {}, element("i", { "data-part": name }), element("span", {}, stageWord(name)), element("b", {}, milliseconds(value))),
   );
-  const heading = element("h4", {}, "Where the time went", element("b", {}, milliseconds(total)));
+  const heading = element("h3", {}, "Where the time went", element("b", {}, milliseconds(total)));
   return element("section", { class: "wide" }, heading, bar, element("ul", { class: "legend inline" }, ...legend));
 }
 

@@ -84,9 +84,9 @@ export const STATES = {
 export const EXAMPLES = [
   "What would a 10,000 pound loan over five years cost me a month?",
   "I have lost my card, what do I do?",
-  "Can I open a joint account with my partner?",
-  "My card number is 4111 1111 1111 1111, is it blocked?",
-  "How long does a payment to another bank take?",
+  "I have misplaced my card, what should I do?",
+  "My card 4111 1111 1111 1111 was declined in a shop, why?",
+  "How much interest would 5,000 pounds earn in a year?",
   "I would like to speak to a person",
 ];
 
@@ -99,6 +99,7 @@ export const stageWord = (stage) => STAGES[stage] ?? spaced(stage);
 
 /** Milliseconds for people: 0.4 ms, 12 ms, 1.25 s. */
 export function milliseconds(ms) {
+  if (ms < 0.05) return "< 0.1 ms";
   if (ms >= 1000) return `${(ms / 1000).toFixed(2)} s`;
   return ms < 10 ? `${ms.toFixed(1)} ms` : `${Math.round(ms)} ms`;
 }
