@@ -154,6 +154,7 @@ def gptcache(folder: Path, seed: int) -> dict[str, Any] | str:
         from gptcache.similarity_evaluation import SearchDistanceEvaluation
     except ImportError:
         return "skipped: gptcache is not installed"
+    folder.mkdir()
     embedder, cache, draw = ScriptedEmbedder(dim=32), Cache(), random.Random(seed)
 
     class Embedding:
