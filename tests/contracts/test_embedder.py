@@ -67,6 +67,12 @@ async def test_tokens_come_with_the_vector_of_the_same_pass(embedder):
     np.testing.assert_allclose(np.linalg.norm(tokens, axis=1), 1, atol=1e-5)
 
 
+async def test_any_string_is_embedded_even_half_a_surrogate_pair(embedder):
+    vectors = await embedder.embed(["a\ud800b", "\0", "\u202e", "👩‍👩‍👧‍👦" * 300])
+    np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
+    assert len(await embedder.embed_tokens("a\udfff")) == 2
+
+
 async def test_an_empty_text_has_no_tokens(embedder):
     vector, tokens = await embedder.embed_tokens("")
     assert vector.shape == (embedder.dim,)

@@ -96,14 +96,14 @@ class MiniLm:
         return await asyncio.to_thread(self._embed_tokens, text)
 
     def _embed(self, texts: Sequence[str]) -> Vectors:
-        rows = [self._tokenizer.encode(text).ids for text in texts]
+        rows = [self._tokenizer.encode(_encodable(text)).ids for text in texts]
         vectors = np.zeros((len(rows), _DIM), dtype=np.float32)
         for places in _buckets([len(row) for row in rows]):
             vectors[places] = self._run([rows[at] for at in places], "sentence")[0]
         return vectors
 
     def _embed_tokens(self, text: str) -> tuple[Vectors, Vectors]:
-        encoding = self._tokenizer.encode(text)
+        encoding = self._tokenizer.encode(_encodable(text))
         vector, states = self._run([encoding.ids], "sentence", "tokens")
         words = np.array(encoding.special_tokens_mask) == 0
         return vector[0], states[0][words]
@@ -124,6 +124,11 @@ class MiniLm:
         vector = self._embed([_PROBE])[0][: len(_PROBE_VECTOR)]
         if not np.allclose(vector, _PROBE_VECTOR, atol=0.015):
             raise EngineUnavailable(f"{self.name} computes wrong vectors on this processor: try another precision")
+
+
+def _encodable(text: str) -> str:
+    """The text with "?" for half surrogate pairs, which JSON may bring and the tokenizer refuses."""
+    return text.encode(errors="replace").decode()
 
 
 def _buckets(lengths: Sequence[int]) -> Iterator[list[int]]:

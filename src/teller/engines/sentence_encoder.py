@@ -56,7 +56,7 @@ class SentenceEncoder:
         """As `Embedder.embed`."""
         if not texts:
             return np.zeros((0, self.dim), dtype=np.float32)
-        return await asyncio.to_thread(self._encode, list(texts))
+        return await asyncio.to_thread(self._encode, [_encodable(text) for text in texts])
 
     async def embed_tokens(self, text: str) -> tuple[Vectors, Vectors]:
         """As `Embedder.embed_tokens`; a token is a word piece.
@@ -64,7 +64,7 @@ class SentenceEncoder:
         Raises:
             EngineError: if the model gives no vectors for single tokens.
         """
-        return await asyncio.to_thread(self._encode_tokens, text)
+        return await asyncio.to_thread(self._encode_tokens, _encodable(text))
 
     def _encode(self, texts: list[str]) -> Vectors:
         with self._lock:
@@ -95,6 +95,11 @@ class SentenceEncoder:
             digest.update(name.encode())
             digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(self._torch.uint8).numpy().data)
         return digest.hexdigest()
+
+
+def _encodable(text: str) -> str:
+    """The text with "?" for half surrogate pairs, which JSON may bring and tokenizers refuse."""
+    return text.encode(errors="replace").decode()
 
 
 def _on_this_machine(model: str) -> str:
