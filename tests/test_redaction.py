@@ -104,6 +104,8 @@ RENDERINGS = {
     "spoken with dash": lambda d: " dash ".join(spoken(g) for g in groups(d)),
     "spoken with commas": lambda d: ", ".join(spoken(g) for g in groups(d)),
     "spoken with pauses": lambda d: " ... ".join(spoken(g) for g in groups(d)),
+    "parted by phrases": lambda d: " after that I have ".join(groups(d)),
+    "parted by letters": lambda d: "x".join(groups(d)),
     "half spoken": lambda d: f"{' '.join(groups(d)[:2])} {spoken(d[8:])}",
     "every other group spoken": lambda d: " ".join(spoken(g) if n % 2 else g for n, g in enumerate(groups(d))),
 }
@@ -157,7 +159,8 @@ def test_no_rendering_of_a_card_number_leaks(rendering):
             question = redact(Transcript(sentence.format(RENDERINGS[rendering](card)))).question
 
             assert leaked(question.text, card) < 5, question.text
-            assert "card" in question.redacted, question.text
+            assert {"card", "number"} & set(question.redacted), question.text
+            assert "card" in question.redacted or rendering.startswith("parted"), question.text
 
 
 def test_the_reader_of_the_canaries_hears_every_rendering():

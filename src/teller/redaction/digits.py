@@ -84,14 +84,30 @@ _OWN = frozenset(
 
 
 def find(scene: Scene) -> Iterator[Secret]:
-    """Secrets made of digits, in order."""
-    for run in runs(scene):
-        done = 0
-        for first, after in _cards(run):
-            yield from _others(scene, run[done:first])
-            yield _secret("card", run[first:after])
-            done = after
-        yield from _others(scene, run[done:])
+    """Secrets made of digits."""
+    stretches = list(runs(scene))
+    secrets = [secret for run in stretches for secret in _in_run(scene, run)]
+    yield from secrets
+    taken = {position for secret in secrets for position in range(secret.start, secret.end)}
+    yield from _scattered([atom for run in stretches for atom in run if atom.start not in taken])
+
+
+def _in_run(scene: Scene, run: Sequence[Atom]) -> Iterator[Secret]:
+    done = 0
+    for first, after in _cards(run):
+        yield from _others(scene, run[done:first])
+        yield _secret("card", run[first:after])
+        done = after
+    yield from _others(scene, run[done:])
+
+
+def _scattered(atoms: Sequence[Atom]) -> Iterator[Secret]:
+    """Groups of digits all over a text that are together as long as a card: "4111, then there is 1111 ..."."""
+    groups = [atom for atom in atoms if len(atom.digits) > 2 and not _is_value(atom)]
+    spelled = sum(len(atom.digits) for atom in groups if atom.is_spelled)
+    if len(_joined(groups)) >= _SHORTEST_CARD and spelled >= _SHORTEST_SECRET:
+        for atom in groups:
+            yield _secret("number", [atom])
 
 
 def _secret(kind: str, atoms: Sequence[Atom]) -> Secret:

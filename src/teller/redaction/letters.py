@@ -242,7 +242,7 @@ def _words_before(chunks: list[tuple[str, int, int]], n: int) -> set[str]:
 
 def _national_insurance(scene: Scene) -> Iterator[Secret]:
     """Two letters, six digits, a letter from A to D (HMRC manual NIM39110), written or spelled."""
-    for i, item in enumerate(scene.items):
+    for i in range(len(scene.items)):
         digits, last = _six_digits(scene, i)
         letter = _text(scene.items[last]) if digits and last < len(scene.items) else ""
         if len(letter) != 1 or letter not in "abcd":
@@ -252,7 +252,6 @@ def _national_insurance(scene: Scene) -> Iterator[Secret]:
             yield Secret("ni", scene.items[i - 1].start, scene.items[last].end)
         elif len(two) == len(one) == 1 and two.isalpha() and one.isalpha():
             yield Secret("ni", scene.items[i - 2].start, scene.items[last].end)
-        del item
 
 
 def _six_digits(scene: Scene, i: int) -> tuple[str, int]:

@@ -38,7 +38,7 @@ def id_tail(reading: Reading, i: int) -> Found | None:
 
 def _is_masked(reading: Reading, i: int) -> bool:
     """Whether the digits at i end a masked number: "****1234", "xxxx1234"."""
-    if not reading.glued(i) or reading.word(i + 1) == "*":
+    if not reading.glued(i) or reading.word(i + 1) == "*" or (reading.glued(i - 1) and reading.number(i - 2)):
         return False
     stars = reading.word(i - 1) == reading.word(i - 2) == "*"
     return stars or reading.word(i - 1) in {"•", "x", "xx", "xxx", "xxxx"}
