@@ -82,7 +82,7 @@ def test_two_texts_with_one_key_are_told_apart(monkeypatch):
 
 
 def test_two_answers_with_one_fingerprint_are_told_apart(monkeypatch):
-    monkeypatch.setattr("teller.cache.entries._fingerprint", lambda _: 5)
+    monkeypatch.setattr("teller.cache.entries._fingerprint", lambda *_: 5)
     entries = Entries()
     first = entries.add(1, put("one", approved("first")), 0, 0.0)
     second = entries.add(2, put("other", approved("second")), 0, 0.0)
@@ -133,7 +133,7 @@ def test_a_dump_that_does_not_hold_together_is_refused(damage):
     elif damage == "places":
         arrays["column_text"] = arrays["column_text"] + 10_000_000
     else:
-        arrays["stamp_sets"] = np.frombuffer(b"{", dtype=np.uint8)
+        arrays["manners"] = np.frombuffer(b"{", dtype=np.uint8)
     with pytest.raises(StoreCorrupt):
         Entries().load(arrays)
 

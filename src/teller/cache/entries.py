@@ -20,12 +20,13 @@ from numpy.typing import NDArray
 
 from teller.cache.arena import Arena
 from teller.cache.canonical import exact_key, exact_text
-from teller.cache.events import Put, answer_in, answer_out, values_in, values_out
+from teller.cache.events import Put, values_in, values_out
 from teller.cache.keytable import KeyTable
 from teller.errors import StoreCorrupt
-from teller.turn import Answer, Question, Value
+from teller.turn import Answer, Citation, DataClass, Question, Source, Value
 
 Rows = NDArray[np.intp]
+Manner = tuple[Source, DataClass, tuple[str, ...]]  # what many answers have in common: source, class of data, stamps
 
 
 class State(IntEnum):
@@ -75,10 +76,10 @@ class Entries:
         self._texts = Arena()
         self._answers = Arena()
         self._answer_at = array("q")  # place of each answer in its arena
-        self._stamps = array("i")  # of each answer, as a place in `_stamp_sets`
+        self._manner = array("i")  # of each answer, as a place in `_manners`
         self._shared = array("i")  # how many rows have the answer
-        self._stamp_sets: list[tuple[str, ...]] = [()]
-        self._stamp_places: dict[tuple[str, ...], int] = {(): 0}
+        self._manners: list[Manner] = []
+        self._manner_places: dict[Manner, int] = {}
         self._by_key = KeyTable()
         self._by_answer = KeyTable()
 
@@ -161,12 +162,17 @@ class Entries:
 
     def answer(self, row: int) -> Answer:
         """The answer of a live row."""
-        answer_id, rest = _cut(self._answer_record(row))
-        return answer_in([answer_id.decode("utf-8", "surrogatepass"), *json.loads(rest)])
+        place = self._columns["answer"][row]
+        source, data_class, stamps = self._manners[self._manner[place]]
+        answer_id, rest = _cut(self._answers.get(self._answer_at[place]))
+        text, citations = _cut(rest)
+        cited = tuple(Citation(*fields) for fields in json.loads(citations)) if citations else ()
+        return Answer(_decoded(text), source, _decoded(answer_id), data_class, cited, stamps)
 
     def answer_id(self, row: int) -> str:
         """The answer's id of a live row."""
-        return _cut(self._answer_record(row))[0].decode("utf-8", "surrogatepass")
+        place = self._columns["answer"][row]
+        return _decoded(_cut(self._answers.get(self._answer_at[place]))[0])
 
     def accuracy(self, rows: Rows | int) -> NDArray[np.float64]:
         """Posterior mean of the share of right hits, from a Beta(1, 1) prior and the checks so far."""
@@ -175,7 +181,7 @@ class Entries:
 
     def answers_with(self, answer_id: str) -> Rows:
         """Places in the answer column of the answers with this id."""
-        head = _counted(answer_id.encode("utf-8", "surrogatepass"))
+        head = _counted(_encoded(answer_id))
         found = [
             place
             for place, at in enumerate(self._answer_at)
@@ -187,8 +193,8 @@ class Entries:
         """Live rows that rest on a stamp of this kind."""
         if not self.rows:
             return np.zeros(0, dtype=np.intp)
-        sets = np.array([any(map(is_dead, stamps)) for stamps in self._stamp_sets], dtype=bool)
-        answers = sets[np.array(self._stamps, dtype=np.intp)]
+        dead = np.array([any(map(is_dead, stamps)) for _, _, stamps in self._manners], dtype=bool)
+        answers = dead[np.array(self._manner, dtype=np.intp)]
         return self.where(answers[self.column("answer")])
 
     def sizes(self, rows: Rows) -> NDArray[np.int64]:
@@ -223,7 +229,7 @@ class Entries:
         self._texts, self._columns["text"] = self._texts.squeezed(self._columns["text"])
         self._answers, moved = self._answers.squeezed(np.array(self._answer_at, dtype=np.int64)[answers])
         self._answer_at = array("q", moved.tobytes())
-        self._stamps = array("i", np.array(self._stamps, dtype=np.int32)[answers].tobytes())
+        self._manner = array("i", np.array(self._manner, dtype=np.int32)[answers].tobytes())
         self._settle(len(kept))
 
     def dump(self) -> dict[str, NDArray[Any]]:
@@ -234,9 +240,9 @@ class Entries:
         arrays["texts"], arrays["answers"] = self._texts.dump(), self._answers.dump()
         arrays["live_bytes"] = np.array([self._texts.live_bytes, self._answers.live_bytes])
         arrays["answer_at"] = np.array(self._answer_at, dtype=np.int64)
-        arrays["answer_stamps"] = np.array(self._stamps, dtype=np.int32)
+        arrays["answer_manner"] = np.array(self._manner, dtype=np.int32)
         arrays["answer_keys"], arrays["answer_places"] = self._by_answer.items()
-        arrays["stamp_sets"] = np.frombuffer(json.dumps(self._stamp_sets).encode(), dtype=np.uint8)
+        arrays["manners"] = np.frombuffer(json.dumps(self._manners).encode(), dtype=np.uint8)
         return arrays
 
     def load(self, arrays: Mapping[str, NDArray[Any]]) -> None:
@@ -251,17 +257,20 @@ class Entries:
             self._texts = Arena.load(arrays["texts"], text_bytes)
             self._answers = Arena.load(arrays["answers"], answer_bytes)
             self._answer_at = array("q", arrays["answer_at"].astype(np.int64).tobytes())
-            self._stamps = array("i", arrays["answer_stamps"].astype(np.int32).tobytes())
-            self._stamp_sets = [tuple(stamps) for stamps in json.loads(arrays["stamp_sets"].tobytes())]
+            self._manner = array("i", arrays["answer_manner"].astype(np.int32).tobytes())
+            self._manners = [
+                (Source(source), DataClass(data_class), tuple(stamps))
+                for source, data_class, stamps in json.loads(arrays["manners"].tobytes())
+            ]
             self._by_answer.replace_all(arrays["answer_keys"], arrays["answer_places"])
         except (KeyError, ValueError, TypeError) as exc:
             raise StoreCorrupt(f"a snapshot of entries cannot be read: {exc}") from exc
         lengths = {len(column) for column in self._columns.values()}
-        if len(lengths) != 1 or len(self._stamps) != len(self._answer_at):
+        if len(lengths) != 1 or len(self._manner) != len(self._answer_at):
             raise StoreCorrupt("a snapshot of entries has columns of different lengths")
         self._texts.check(self._columns["text"])
         self._answers.check(arrays["answer_at"])
-        self._stamp_places = {stamps: place for place, stamps in enumerate(self._stamp_sets)}
+        self._manner_places = {manner: place for place, manner in enumerate(self._manners)}
         self._settle(lengths.pop())
 
     def _settle(self, rows: int) -> None:
@@ -277,50 +286,57 @@ class Entries:
             self._columns[name] = np.zeros(capacity, dtype=column.dtype)
             self._columns[name][: len(column)] = column
 
-    def _answer_record(self, row: int) -> bytes:
-        return self._answers.get(self._answer_at[self._columns["answer"][row]])
-
     def _keep_answer(self, answer: Answer) -> int:
         """The place of an equal answer, or of this one."""
-        answer_id, *rest = answer_out(answer)
-        fields = json.dumps(rest, ensure_ascii=False, separators=(",", ":"))
-        blob = _counted(answer_id.encode("utf-8", "surrogatepass")) + fields.encode("utf-8", "surrogatepass")
-        fingerprint = _fingerprint(blob)
+        manner = (answer.source, answer.data_class, answer.stamps)
+        kind = self._manner_places.setdefault(manner, len(self._manners))
+        if kind == len(self._manners):
+            self._manners.append(manner)
+        cited = [[citation.id, citation.title, citation.version] for citation in answer.citations]
+        citations = _encoded(json.dumps(cited, ensure_ascii=False, separators=(",", ":"))) if cited else b""
+        record = _counted(_encoded(answer.answer_id)) + _counted(_encoded(answer.text)) + citations
+        fingerprint = _fingerprint(record, kind)
         place = self._by_answer.get(fingerprint)
-        if place >= 0 and self._shared[place] and self._answers.get(self._answer_at[place]) == blob:
+        is_held = place >= 0 and self._shared[place] and self._manner[place] == kind
+        if is_held and self._answers.get(self._answer_at[place]) == record:
             self._shared[place] += 1
             return place
-        stamps = self._stamp_places.setdefault(answer.stamps, len(self._stamp_sets))
-        if stamps == len(self._stamp_sets):
-            self._stamp_sets.append(answer.stamps)
-        self._answer_at.append(self._answers.put(blob))
-        self._stamps.append(stamps)
+        self._answer_at.append(self._answers.put(record))
+        self._manner.append(kind)
         self._shared.append(1)
         self._by_answer.set(fingerprint, len(self._answer_at) - 1)
         return len(self._answer_at) - 1
 
 
 def _pack(question: Question, sketch: bytes) -> bytes:
-    text = question.text.encode("utf-8", "surrogatepass")
     values = json.dumps(values_out(question.values), ensure_ascii=False).encode() if question.values else b""
-    return _counted(text) + _counted(sketch) + values
+    return _counted(_encoded(question.text)) + _counted(sketch) + values
 
 
-def _unpack(blob: bytes) -> Text:
-    text, rest = _cut(blob)
+def _unpack(record: bytes) -> Text:
+    text, rest = _cut(record)
     sketch, values = _cut(rest)
-    return Text(text.decode("utf-8", "surrogatepass"), values_in(json.loads(values)) if values else (), sketch)
+    return Text(_decoded(text), values_in(json.loads(values)) if values else (), sketch)
 
 
 def _counted(part: bytes) -> bytes:
     return len(part).to_bytes(3, "little") + part
 
 
-def _cut(blob: bytes) -> tuple[bytes, bytes]:
+def _cut(record: bytes) -> tuple[bytes, bytes]:
     """A counted part, and what is behind it."""
-    end = 3 + int.from_bytes(blob[:3], "little")
-    return blob[3:end], blob[end:]
+    end = 3 + int.from_bytes(record[:3], "little")
+    return record[3:end], record[end:]
 
 
-def _fingerprint(blob: bytes) -> int:
-    return int.from_bytes(hashlib.blake2b(blob, digest_size=8).digest(), "little") >> 1
+def _encoded(text: str) -> bytes:
+    return text.encode("utf-8", "surrogatepass")
+
+
+def _decoded(text: bytes) -> str:
+    return text.decode("utf-8", "surrogatepass")
+
+
+def _fingerprint(record: bytes, manner: int) -> int:
+    salt = manner.to_bytes(8, "little")
+    return int.from_bytes(hashlib.blake2b(record, digest_size=8, salt=salt).digest(), "little") >> 1

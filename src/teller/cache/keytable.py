@@ -1,6 +1,6 @@
-"""A map of 63-bit keys to row numbers in two flat arrays: about 25 bytes per key, where a dict takes 130.
+"""A map of 63-bit keys to row numbers in two flat arrays: about 18 bytes per key, where a dict takes 130.
 
-Open addressing with linear probing by the key's top bits (Knuth, TAOCP 3, 6.4 algorithm L), without wrap-around: sorted
+Open addressing with linear probing by the key's size (Knuth, TAOCP 3, 6.4 algorithm L), without wrap-around: sorted
 keys then lie in table order, so that growing is one sort instead of a loop.
 """
 
@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 _KEY_BITS = 63
 _EMPTY = -1
 _TAIL = 256  # room behind the last slot for clusters that begin there
-_MAX_LOAD = 0.7
-_ROOM = 1.15
+_LOAD, _MAX_LOAD = 0.6, 0.8  # after growing, and before
 
 
 class KeyTable:
@@ -56,7 +55,7 @@ class KeyTable:
     def _find(self, key: int) -> int:
         """Where the key is, or the empty slot where it would be."""
         keys = self._keys
-        at = key >> self._shift
+        at = key * self._slots >> _KEY_BITS
         while (there := keys[at]) != key and there != _EMPTY:
             at += 1
         return at
@@ -65,14 +64,20 @@ class KeyTable:
         self.replace_all(*self.items())
 
     def _fill(self, keys: NDArray[np.int64], rows: NDArray[np.int32]) -> None:
-        """Lay out sorted, different keys in the smallest table of 2**bits slots that has room for some more."""
-        bits = max(8, int(np.ceil(np.log2(max(1, _ROOM * len(keys)) / _MAX_LOAD))))
-        self._shift = _KEY_BITS - bits
+        """Lay out sorted, different keys in a table with room for a third more."""
+        self._slots = max(256, int(len(keys) / _LOAD))
         ranks = np.arange(len(keys))
-        at = np.maximum.accumulate((keys >> self._shift) - ranks) + ranks if len(keys) else ranks
-        size = max(1 << bits, int(at[-1]) + 1 if len(at) else 0) + _TAIL
+        at = np.maximum.accumulate(_homes(keys, self._slots) - ranks) + ranks if len(keys) else ranks
+        size = max(self._slots, int(at[-1]) + 1 if len(at) else 0) + _TAIL
         self._keys = np.full(size, _EMPTY, dtype=np.int64)
         self._rows = np.zeros(size, dtype=np.int32)
         self._keys[at], self._rows[at] = keys, rows
         self._count = len(keys)
-        self._limit = int(_MAX_LOAD * (1 << bits))
+        self._limit = int(_MAX_LOAD * self._slots)
+
+
+def _homes(keys: NDArray[np.int64], slots: int) -> NDArray[np.int64]:
+    """`key * slots >> 63` of each key, in halves so that no product needs more than 63 bits."""
+    high, low = keys >> 31, keys & ((1 << 31) - 1)
+    homes: NDArray[np.int64] = (high * slots + (low * slots >> 31)) >> 32
+    return homes

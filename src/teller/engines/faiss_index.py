@@ -31,6 +31,7 @@ _PROBES = range(24, 49)  # lists scanned in a search, an eighth of all within th
 _NEIGHBOURS = 32  # lists around a parted one that its members may move to
 _LISTS = 4_096  # the most lists; an empty one takes 150 bytes; beyond 3 million vectors full lists grow
 _MIN_LIST, _MAX_LIST = 128, 4_096  # vectors in a full list; powers of two, because lists grow by doubling
+_PACK_AFTER, _SPARE = 1.1, 1.15  # times the vectors of the last packing
 _MAGIC = b"TELLERIX"
 _HEADER = struct.Struct("<8sII32s")  # magic, format version, dimension, sha256 of what follows
 _FORMAT = 1
@@ -195,6 +196,7 @@ class _Lists:
     def __init__(self, index: Any) -> None:
         self.index = index  # faiss.IndexIVFScalarQuantizer
         self._centres: Any = faiss.downcast_index(index.quantizer)
+        self._packed_at = int(index.ntotal)
 
     @staticmethod
     def trained_on(vectors: Vectors) -> _Lists:
@@ -225,6 +227,22 @@ class _Lists:
         for at in crowded.tolist():
             here = lists == at
             self._spread(at, ids[here], vectors[here], full)
+        if self.index.ntotal > _PACK_AFTER * self._packed_at:
+            self._pack()
+
+    def _pack(self) -> None:
+        """Copy every list to just the memory that it needs: growing by doubling has left a third of it empty."""
+        held = self.index.invlists
+        packed = faiss.ArrayInvertedLists(held.nlist, held.code_size)
+        for at in range(self._centres.ntotal):
+            size = held.list_size(at)
+            packed.resize(at, int(_SPARE * size))  # a list that is never shrunk keeps the room that it was given
+            packed.resize(at, 0)
+            if size:
+                packed.add_entries(at, size, held.get_ids(at), held.get_codes(at))
+        self.index.replace_invlists(packed, True)
+        packed.this.disown()  # type: ignore[attr-defined]  # it is the index's now
+        self._packed_at = int(self.index.ntotal)
 
     def remove(self, ids: Ids) -> None:
         there = {one: at for one in ids.tolist() if (at := self._list_of(one)) is not None}
