@@ -154,6 +154,7 @@ def stream(texts: Texts, labels: Sequence[str], order: Sequence[int], limit: flo
     regions = LiveRegions(max_false_hits=limit)
     judge = judge_with(regions)
     store, tally, took, quarters = Store(texts, judge), Tally(), [], [Tally() for _ in range(4)]
+    claimed: list[tuple[float, bool]] = []
     for at, place in enumerate(order):
         quarter = quarters[4 * at // len(order)]
         tally.asked += 1
@@ -165,6 +166,7 @@ def stream(texts: Texts, labels: Sequence[str], order: Sequence[int], limit: flo
             verdict = judge.decide(opinion, regions.region("public"))
             took.append(1000.0 * (time.perf_counter() - start))
             right = opinion.best.answer_id == labels[place]
+            claimed.append((opinion.probability, right))
             served = isinstance(verdict, Accept)
             regions.answered("public", opinion.probability, None if served else right)
             if isinstance(verdict, Accept):
@@ -179,7 +181,16 @@ def stream(texts: Texts, labels: Sequence[str], order: Sequence[int], limit: flo
         by_quarter=[quarter.report() for quarter in quarters],
         decision_ms={"p50": float(np.percentile(took, 50)), "p99": float(np.percentile(took, 99))},
         stored=len(store),
+        hindsight_hit_rate=_hindsight(claimed, limit, len(order)),
     )
+
+
+def _hindsight(claimed: Sequence[tuple[float, bool]], limit: float, asked: int) -> float:
+    """Hit rate of the best single limit on probability for the opinions of a run, had their rightness been known."""
+    ranked = sorted(claimed, key=lambda one: -one[0])
+    wrong = np.cumsum([not right for _, right in ranked])
+    inside = np.flatnonzero(wrong <= limit * np.arange(1, len(ranked) + 1))
+    return float(inside[-1] + 1) / asked if len(inside) else 0.0
 
 
 Rule = Callable[[NDArray[np.float32], NDArray[np.int64]], tuple[int, float]]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import numpy as np
@@ -116,7 +116,7 @@ class CertifiedJudge:
             ballots = _ballots(left)
             opinion = self._opinion(asked, words, left, ballots)
             if opinion.difference is None:
-                return opinion
+                return self._among_passed(opinion, asked, left) if opinion.alike >= _SAME else opinion
             first = first or opinion
             left = [neighbour for neighbour in left if neighbour.answer_id != ballots[0].answer_id]
             if not left:
@@ -132,7 +132,7 @@ class CertifiedJudge:
         checks = {"consensus": f"{len(members)} of {len(near)} neighbours, margin {ahead:.2f}"}
         for place in members:
             best = near[place]
-            stored = self._guards.read(Question(best.question, best.values))
+            stored = self._read(best)
             difference = self._guards.difference(asked, stored)
             if difference is None:
                 alike = self._alike(asked, words, stored, best)
@@ -142,6 +142,31 @@ class CertifiedJudge:
             found.append(difference)
         checks[found[0].rule] = found[0].found
         return Opinion(near[members[0]], 0.0, len(members), ahead, -_MOST_ALIKE, found[0], checks)
+
+    def _among_passed(self, opinion: Opinion, asked: Reading, near: Sequence[Neighbour]) -> Opinion:
+        """An opinion on what was asked in the same words before.
+
+        Neighbours that a guard tells apart from it, as those that name other people, are no rivals then.
+        """
+        answer_id = opinion.best.answer_id
+        passed = [
+            neighbour
+            for neighbour in near
+            if neighbour.answer_id == answer_id or self._guards.difference(asked, self._read(neighbour)) is None
+        ]
+        ballots = _ballots(passed)
+        ahead = margin(ballots)
+        if ballots[0].answer_id != answer_id or ahead <= opinion.margin:
+            return opinion
+        checks = {
+            **opinion.checks,
+            "same words": f"{len(near) - len(passed)} neighbours told apart, margin {ahead:.2f}",
+        }
+        probability = _probability(ahead, opinion.alike, opinion.votes)
+        return replace(opinion, probability=probability, margin=ahead, checks=checks)
+
+    def _read(self, neighbour: Neighbour) -> Reading:
+        return self._guards.read(Question(neighbour.question, neighbour.values))
 
     def _alike(self, asked: Reading, words: Floats | None, stored: Reading, best: Neighbour) -> float:
         """The verifier's log-odds, within limits; unlike where it cannot see both, very alike for equal words."""
@@ -155,10 +180,11 @@ class CertifiedJudge:
 
 
 _VERSION = "consensus-1"
-_ROUNDS = 3  # answers tried before the first difference is given as the reason
+_ROUNDS = 6  # answers tried before the first difference is given as the reason
 _FAR = 0.5  # cosine below which a neighbour is not about the same thing
 _SPLIT = 0.2  # margin below which the neighbours speak for different answers
 _MOST_ALIKE = 5.0
+_SAME = 2.0  # log-odds of the verifier from which two questions say the same
 # Log-odds that an answer is right, by its margin: logistic fit on streams of the bank's own ways of asking and of
 # generated questions (4,704 opinions). Streams of other banks' questions give -0.6 and 9, -0.1 and 10.3.
 _START, _SLOPE = -1.7, 11.2

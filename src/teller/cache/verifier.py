@@ -8,6 +8,7 @@ its words' projections are kept, in four bits: at most 255 bytes. The weights ar
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
@@ -42,7 +43,7 @@ class Verifier:
             with file.open("rb") as opened, np.load(opened) as kept:
                 weights = {name: kept[name].astype(np.float32) for name in _NETWORK}
                 self.name = str(kept["name"])
-        except (KeyError, OSError, ValueError) as exc:
+        except (EOFError, KeyError, OSError, ValueError, zipfile.BadZipFile) as exc:
             raise StoreCorrupt(
                 f"{file} does not hold the verifier's weights: make them with training.verifier"
             ) from exc
