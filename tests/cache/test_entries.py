@@ -3,6 +3,7 @@ import pytest
 from tests.cache.cache_stage import approved, money
 
 from teller.cache.arena import Arena
+from teller.cache.canonical import exact_text
 from teller.cache.entries import Entries, State
 from teller.cache.events import Put
 from teller.errors import InputError, StoreCorrupt
@@ -15,11 +16,15 @@ def put(text: str = "what is the fee", answer=None, **changed) -> Put:
     return Put(PARTITION, Question(text), np.ones(4, dtype=np.float32), answer or approved(), 1e9, **changed)
 
 
+def add(entries: Entries, entry_id: int, put: Put, partition: int = 0, at: float = 0.0) -> int:
+    return entries.add(entry_id, put, partition, at, exact_text(put.question))
+
+
 def filled(count: int = 50) -> Entries:
     entries = Entries()
     for at in range(count):
         answer = approved(f"answer {at % 7}", f"id.{at % 7}", stamps=(f"rate:{at % 3}@1",))
-        entries.add(10 + at, put(f"question {at}", answer, sketch=bytes([at % 250])), at % 2, float(at))
+        add(entries, 10 + at, put(f"question {at}", answer, sketch=bytes([at % 250])), at % 2, float(at))
     return entries
 
 
@@ -35,7 +40,7 @@ def test_an_entry_comes_back_as_it_was_put():
     answer = approved(
         "text \0", "id \0", stamps=("a", "b"), citations=(Citation("i", "t", "v"),), data_class=DataClass.PRODUCT
     )
-    row = entries.add(7, Put(PARTITION, asked, np.ones(4, dtype=np.float32), answer, 5.0, sketch=b"\0\xff"), 3, 2.0)
+    row = add(entries, 7, Put(PARTITION, asked, np.ones(4, dtype=np.float32), answer, 5.0, sketch=b"\0\xff"), 3, 2.0)
     text = entries.text(row)
     assert (text.question, text.values, text.sketch) == (asked.text, asked.values, b"\0\xff")
     assert entries.answer(row) == answer
@@ -45,9 +50,9 @@ def test_an_entry_comes_back_as_it_was_put():
 def test_an_answer_that_many_share_is_held_once():
     one, many = Entries(), Entries()
     long = approved("x" * 5_000)
-    one.add(1, put("q", long), 0, 0.0)
+    add(one, 1, put("q", long))
     for at in range(100):
-        many.add(at, put(f"q {at}", long), 0, 0.0)
+        add(many, at, put(f"q {at}", long))
     assert many.nbytes < one.nbytes + 100 * 300
 
 
@@ -75,8 +80,8 @@ def test_the_exact_tier_says_what_became_of_a_removed_entry():
 def test_two_texts_with_one_key_are_told_apart(monkeypatch):
     monkeypatch.setattr("teller.cache.entries.exact_key", lambda *_: 5)
     entries = Entries()
-    entries.add(1, put("one"), 0, 0.0)
-    entries.add(2, put("other"), 0, 0.0)
+    add(entries, 1, put("one"))
+    add(entries, 2, put("other"))
     assert entries.exact(PARTITION, 0, Question("one"), "one") == -1
     assert entries.exact(PARTITION, 0, Question("other"), "other") == 1
 
@@ -84,8 +89,8 @@ def test_two_texts_with_one_key_are_told_apart(monkeypatch):
 def test_two_answers_with_one_fingerprint_are_told_apart(monkeypatch):
     monkeypatch.setattr("teller.cache.entries._fingerprint", lambda *_: 5)
     entries = Entries()
-    first = entries.add(1, put("one", approved("first")), 0, 0.0)
-    second = entries.add(2, put("other", approved("second")), 0, 0.0)
+    first = add(entries, 1, put("one", approved("first")))
+    second = add(entries, 2, put("other", approved("second")))
     assert (entries.answer(first).text, entries.answer(second).text) == ("first", "second")
 
 
@@ -96,7 +101,7 @@ def test_squeezing_changes_nothing_that_can_be_seen():
     entries.squeeze()
     assert contents(entries) == before
     assert entries.rows == len(entries) == len(before)
-    row = entries.add(99, put("question 98", approved("answer 1", "id.1", stamps=("rate:1@1",))), 0, 0.0)
+    row = add(entries, 99, put("question 98", approved("answer 1", "id.1", stamps=("rate:1@1",))))
     assert entries.answer(row).text == "answer 1"
     places = entries.answers_with("id.1")
     assert entries.column("answer")[row] in places
@@ -118,7 +123,7 @@ def test_a_dump_comes_back_whole():
     again.load(entries.dump())
     assert contents(again) == contents(entries)
     assert again.nbytes == pytest.approx(entries.nbytes, rel=0.05)
-    again.add(9_999, put("new"), 0, 0.0)
+    add(again, 9_999, put("new"))
     assert again.text(again.row_of(9_999)).question == "new"
     assert again.exact(PARTITION, 1, Question("question 7"), "question 7") >= 0
 

@@ -102,9 +102,8 @@ class Entries:
         """One value per row, in the order of ids; a view: write to change."""
         return self._columns[name][: self.rows]
 
-    def add(self, entry_id: int, put: Put, partition: int, at: float) -> int:
-        """Add a live entry under the newest id so far; gives its row."""
-        exact = exact_text(put.question)
+    def add(self, entry_id: int, put: Put, partition: int, at: float, exact: str) -> int:
+        """Add a live entry under the newest id so far, and the exact text of its question; gives its row."""
         fields = {
             "id": entry_id,
             "key": exact_key(put.partition, exact),

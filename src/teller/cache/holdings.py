@@ -182,11 +182,12 @@ class Holdings:
 
     def _shelve(self, entry_id: int, put: Put, shelf: Shelf, at: float) -> None:
         """Put an entry in service in place of an older one for the same asking."""
-        row = self.entries.exact(shelf.digest, shelf.place, put.question, exact_text(put.question))
+        exact = exact_text(put.question)
+        row = self.entries.exact(shelf.digest, shelf.place, put.question, exact)
         if row >= 0 and not self.entries.column("state")[row]:
             self._remove(np.array([row]), State.GONE)
         put = put if put.judge == self.making.judge else replace(put, sketch=b"")
-        self.entries.add(entry_id, put, shelf.place, at)
+        self.entries.add(entry_id, put, shelf.place, at, exact)
         shelf.waiting.append((entry_id, put.vector))
 
     def _verify(self, event: Event) -> None:

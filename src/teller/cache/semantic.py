@@ -33,7 +33,7 @@ from teller.ports import CacheLog, Clock, Embedder, Snapshots, VectorIndex, Vect
 from teller.turn import Answer, DataClass, Evidence, Hit, Miss, MissReason, Question, Scope, Source, Tier
 
 _Place = tuple[Replica, Shelf]
-_KNOWN_DIGESTS = 8_192
+_KNOWN_PARTITIONS = 8_192
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +112,7 @@ class SemanticCache:
         self.upkeep = Upkeep(self._shared, rules, clock, snapshots=store.snapshots)
         self.private_upkeep = Upkeep(self._private, rules, clock) if self._private is not None else None
         self._flights = Flights()
-        self._digest = lru_cache(maxsize=_KNOWN_DIGESTS)(_digest)
+        self._partition = lru_cache(maxsize=_KNOWN_PARTITIONS)(_partition)
 
     async def open(self) -> None:
         """Read snapshot and logs; call once, before anything else.
@@ -285,17 +285,17 @@ class SemanticCache:
         replica = self._replica_of(answer)
         if replica is None:
             return Offered(Outcome.NOT_ELIGIBLE)
-        partition = partition_of(offer.scope, answer.data_class, offer.basis or self._basis())
+        partition, digest = self._partition(offer.scope, answer.data_class, offer.basis or self._basis())
         if replica.state.orders.forbid(answer.stamps, partition):
             return Offered(Outcome.STALE)
-        same = self._same(replica, partition.digest, question, answer)
+        same = self._same(replica, digest, question, answer)
         return Offered(Outcome.SAME, same) if same is not None else Offered(Outcome.KEPT)
 
     def _put(self, offer: Offer, vector: Vectors, tokens: Vectors | None) -> tuple[Partition, Put]:
         data_class = offer.answer.data_class
-        partition = partition_of(offer.scope, data_class, offer.basis or self._basis())
+        partition, digest = self._partition(offer.scope, data_class, offer.basis or self._basis())
         put = Put(
-            partition.digest,
+            digest,
             offer.question,
             vector,
             offer.answer,
@@ -312,7 +312,7 @@ class SemanticCache:
         if not puts:
             return []
         now = self._clock.now()
-        new = {part.digest: part for part, _ in puts if part.digest not in replica.state.shelves}
+        new = {put.partition: key for key, put in puts if put.partition not in replica.state.shelves}
         opening = [write(Kind.PARTITION, now, **partition.parts()) for partition in new.values()]
         last = await replica.append([*opening, *(put.event(now) for _, put in puts)])
         return list(range(last - len(puts) + 1, last + 1))
@@ -324,7 +324,7 @@ class SemanticCache:
         found = []
         for replica, data_class in places:
             if replica is not None:
-                shelf = replica.state.shelves.get(self._digest(scope, data_class, basis))
+                shelf = replica.state.shelves.get(self._partition(scope, data_class, basis)[1])
                 found += [(replica, shelf)] if shelf is not None else []
         return found
 
@@ -415,5 +415,7 @@ def _serve(replica: Replica, row: int, evidence: Evidence) -> Hit:
     return Hit(replace(replica.state.entries.answer(row), source=Source.CACHE, evidence=evidence))
 
 
-def _digest(scope: Scope, data_class: DataClass, basis: Basis) -> bytes:
-    return partition_of(scope, data_class, basis).digest
+def _partition(scope: Scope, data_class: DataClass, basis: Basis) -> tuple[Partition, bytes]:
+    """The partition with its digest, which takes longer to compute than everything else on the exact tier."""
+    partition = partition_of(scope, data_class, basis)
+    return partition, partition.digest
