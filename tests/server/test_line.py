@@ -7,7 +7,7 @@ import pytest
 from tests.server.server_stage import Line, StageBot, eventually, said, stage, tone
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from teller.errors import EngineError, EngineTimeout, StoreCorrupt
+from teller.errors import EngineError, EngineTimeout, EngineUnavailable, StoreCorrupt
 
 
 async def forever(_: str) -> None:
@@ -289,6 +289,19 @@ async def test_hands_free_speech_over_an_answer_ends_it() -> None:
         await caller.say(type="ask", text="typed")
         await caller.until("done")
         assert bot.orchestrator.heard == ["(spoken)", "typed"]
+
+
+class DeafBot(StageBot):
+    def open_detector(self):
+        raise EngineUnavailable("the voice detector's weights are missing")
+
+
+async def test_without_a_voice_detector_hands_free_is_refused_and_the_call_goes_on() -> None:
+    async with stage(DeafBot()) as st, st.call() as caller:
+        await caller.say(type="listen_start", mode="hands_free")
+        assert (await caller.until("error"))["code"] == "engine_unavailable"
+        await caller.say(type="ask", text="fine")
+        await caller.until("done")
 
 
 @pytest.mark.parametrize(

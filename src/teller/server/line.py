@@ -19,7 +19,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from teller.audio import Pcm
 from teller.call import CallEvent, State
 from teller.endpointing import SpeechBegan, SpeechEnded
-from teller.errors import InputError
+from teller.errors import TellerError
 from teller.server.bot import Bot
 from teller.server.ear import HeldEar, OpenEar
 from teller.server.failures import Failure, failure_of
@@ -159,7 +159,7 @@ class Line:
                 case Stop():
                     self._drop_half_heard()
                     await self._silence()
-        except InputError as exc:
+        except TellerError as exc:
             await self._fail(failure_of(exc))
 
     async def _take_sound(self, data: bytes, tasks: asyncio.TaskGroup) -> None:
@@ -177,7 +177,7 @@ class Line:
                         await self._send(SpeechStarted())
                     case SpeechEnded(speech=speech):
                         await self._ask(speech, tasks)
-        except InputError as exc:
+        except TellerError as exc:
             self._ear, self._is_deaf_told = None, True
             await self._fail(failure_of(exc))
 
