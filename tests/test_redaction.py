@@ -483,6 +483,37 @@ def test_an_iban_has_its_countrys_length_and_check_digits(code, right):
     assert is_iban(code) is right
 
 
+def iban(country, bank):
+    """A right IBAN: the check digits of ISO 7064 mod 97-10 before the bank's part."""
+    number = int("".join(str(int(char, 36)) for char in f"{bank}{country}00"))
+    return f"{country}{98 - number % 97:02}{bank}"
+
+
+@given(
+    st.sampled_from(["GB", "DE", "FR", "IE", "NL", "IS", "BE"]),
+    st.integers(0, 10**30),
+    st.sampled_from(["plain", "in fours", "dashed", "digit by digit", "spoken", "spoken with um"]),
+    st.sampled_from(["{}", "my iban is {} thanks", "is {} right"]),
+)
+@settings(max_examples=200, deadline=None)
+def test_no_rendering_of_an_iban_leaks(country, n, rendering, sentence):
+    lengths = {"GB": 22, "DE": 22, "FR": 27, "IE": 22, "NL": 18, "IS": 26, "BE": 16}
+    letters = "NWBK" if country in {"GB", "IE", "NL"} else ""
+    code = iban(country, letters + f"{n:030}"[: lengths[country] - 4 - len(letters)])
+    said = " um ".join(groups(code)) if rendering == "spoken with um" else code
+    if rendering.startswith("spoken"):
+        said = re.sub(
+            r"[A-Z0-9]", lambda match: f"{spoken(match[0]) if match[0].isdigit() else match[0].lower()} ", said
+        )
+    else:
+        said = RENDERINGS[rendering](code)
+
+    question = redact(Transcript(sentence.format(said))).question
+
+    assert "iban" in question.redacted, question.text
+    assert leaked(question.text, re.sub(r"\D", "", code)) < 5
+
+
 def test_no_edge_engine_or_tool_makes_a_question():
     makers = {
         path.parent.name

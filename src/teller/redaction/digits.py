@@ -78,9 +78,8 @@ _EXACT = {"sort-code": 6, "account": 8}  # digits after which another number may
 _FARTHEST_CUE = 8
 _AFTER_DIGITS = word_set(") * , um uh er")
 _IS = word_set("is was are 's : = it's its as be number no to now currently reads i got me sent said says on")
-_OWN = frozenset(
-    {"pin", "cvv", "code", "dob", "sort-code"}
-)  # said plainly, these are what they are, though they look like a date
+# Said plainly, these are what they are, though they look like a date or an amount.
+_OWN = frozenset({"pin", "cvv", "code", "dob", "sort-code"})
 
 
 def find(scene: Scene) -> Iterator[Secret]:
@@ -216,7 +215,8 @@ def _named(scene: Scene, part: Sequence[Atom]) -> Iterator[Secret]:
     """A part of a run by its kind, if it is a secret."""
     digits = _joined(part)
     cue = _cue_before(scene, part[0].first) or _cue_after(scene, part[-1].first)
-    if cue is not None:
+    amounts = all(atom.is_round and not atom.one_by_one for atom in part)
+    if cue is not None and (cue.kind in _OWN or not amounts):
         exact = _prefix(part, _EXACT.get(cue.kind, 0))
         if exact:
             yield _secret(cue.kind, part[:exact])
@@ -226,9 +226,8 @@ def _named(scene: Scene, part: Sequence[Atom]) -> Iterator[Secret]:
         if len(digits) in cue.lengths:
             yield _secret(cue.kind, part)
             return
-    if len(digits) < _SHORTEST_SECRET or all(atom.is_round and not atom.one_by_one for atom in part):
-        return
-    yield _by_shape(scene, part, digits)
+    if len(digits) >= _SHORTEST_SECRET and not amounts:
+        yield _by_shape(scene, part, digits)
 
 
 def _prefix(part: Sequence[Atom], length: int) -> int:

@@ -62,6 +62,10 @@ _ORDINAL = re.compile(r"1st|2nd|3rd|[04-9]th")
 _PASSPORT = re.compile(r"(?=(?:.*\d){6})[a-z0-9]{7,10}")
 _SECRET_WORDS = frozenset({("password",), ("memorable", "word"), ("secret", "word"), ("memorable", "place")})
 
+_NOT_SAID = word_set(
+    "wrong incorrect not expired forgotten lost locked required needed correct safe stolen invalid weak"
+)
+
 
 def find(scene: Scene) -> Iterator[Secret]:
     """Secrets with letters in them."""
@@ -95,11 +99,6 @@ def _password(scene: Scene, i: int) -> Iterator[Secret]:
     told = after == len(scene.items) or scene.items[after].text in {".", ",", "and", "?", "can", "but"}
     if _text(first).isalnum() and (digits or after > i + 3 or told) and first.text not in _NOT_SAID:
         yield Secret("password", first.start, scene.items[after - 1].end)
-
-
-_NOT_SAID = word_set(
-    "wrong incorrect not expired forgotten lost locked required needed correct safe stolen invalid weak"
-)
 
 
 def _email(scene: Scene, i: int) -> Iterator[Secret]:

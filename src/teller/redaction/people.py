@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from teller.redaction.scene import Scene, Secret
 from teller.turn import ValueKind
-from teller.values.names import GIVEN_NAMES, NOT_NAMES, TITLES
+from teller.values.names import NOT_NAMES, TITLES, is_given_name
 from teller.values.reading import word_set
 
 _SURE = (  # what follows is a name, capitals or not
@@ -22,7 +22,7 @@ _SURE = (  # what follows is a name, capitals or not
     ("i'm", "called"),
     ("i", "am", "called"),
 )
-_UNSURE = (("i'm",), ("i", "am"), ("im",), ("this", "is"), ("it's",), ("it", "is"), ("it", "'s"), ("call", "me"))
+_UNSURE = (("i'm",), ("i", "am"), ("im",), ("this", "is"), ("it's",), ("it", "is"), ("call", "me"))
 _BY_LAST_WORD = {
     last: tuple(cue for cue in (*_SURE, *_UNSURE) if cue[-1] == last)
     for last in {cue[-1] for cue in (*_SURE, *_UNSURE)}
@@ -113,7 +113,7 @@ def _name(scene: Scene, i: int, *, sure: bool) -> int:
     if j == first:
         return i
     words = [scene.items[k] for k in range(first, j) if scene.items[k].text not in {"-", "'"}]
-    known = titled or words[0].text in GIVEN_NAMES
+    known = titled or is_given_name(words[0])
     announced = scene.word(j) in _SPEAKING
     capitals = sum(word.raw[0].isupper() for word in words)
     return j if sure or known or announced or capitals >= 2 else i
@@ -131,17 +131,21 @@ def _is_name(scene: Scene, j: int, *, sure: bool, first: int) -> bool:
     capital, lower = item.raw[0].isupper(), scene.items[first].raw[0].islower()
     if j > first and not capital and item.text not in _PARTICLES and not lower:
         return False
-    if item.text in GIVEN_NAMES or capital or (j > first and item.text in _PARTICLES):
+    if is_given_name(item) or capital or (j > first and item.text in _PARTICLES):
         return True
     verbal = item.text.endswith(("ing", "ed", "ly"))
-    return not verbal and j - first < 2 and (sure or scene.items[first].text in GIVEN_NAMES)
+    return not verbal and j - first < 2 and (sure or is_given_name(scene.items[first]))
 
 
 def _announced(scene: Scene, i: int) -> Iterator[Secret]:
     """The name of "John Smith speaking" at the beginning of a sentence."""
     for first in range(max(0, i - 3), i):
         begins = first == 0 or scene.items[first - 1].text in {".", ",", "!", "hello", "hi", "yes"}
-        if begins and (scene.word(first) in GIVEN_NAMES | TITLES) and _name(scene, first, sure=False) == i:
+        if (
+            begins
+            and (is_given_name(scene.items[first]) or scene.word(first) in TITLES)
+            and _name(scene, first, sure=False) == i
+        ):
             yield Secret("name", scene.items[first].start, scene.items[i - 1].end)
             return
 

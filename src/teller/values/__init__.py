@@ -19,7 +19,7 @@ from teller.values.clock import time_of_day
 from teller.values.counts import count, id_tail
 from teller.values.dates import date
 from teller.values.measures import duration, money, percentage
-from teller.values.names import GIVEN_NAMES, Catalogue, person
+from teller.values.names import Catalogue, is_given_name, person
 from teller.values.numbers import items, spoken_numbers
 from teller.values.reading import Found, Item, Number, Reading, word_set
 
@@ -62,7 +62,7 @@ def find_values(
 def values_of(
     read: Sequence[Item], catalogue: Catalogue, *, today: datetime.date | None = None, currency: str = "GBP"
 ) -> tuple[Value, ...]:
-    """The same, of a text that has been parted into items."""
+    """`find_values` of a text that has been parted into items."""
     has_terms = any(item.text in _TERMS for item in read)
     reading = Reading(read, currency, today, has_terms)
     values = []
@@ -89,7 +89,7 @@ def _value_at(reading: Reading, catalogue: Catalogue, i: int) -> Found | None:
         return found
     if item.text in {"noon", "midday", "midnight"}:
         return time_of_day(reading, i)
-    return person(reading, i) if item.raw[0].isupper() or item.text in GIVEN_NAMES else None
+    return person(reading, i) if item.raw[0].isupper() or is_given_name(item) else None
 
 
 def _first(rules: Sequence[Rule], reading: Reading, i: int) -> Found | None:

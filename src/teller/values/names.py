@@ -15,7 +15,7 @@ from teller.values.numbers import items
 from teller.values.reading import Found, Item, Reading, plain, word_set
 
 TITLES = word_set("mr mrs ms miss mx dr sir lady lord prof professor")
-GIVEN_NAMES = word_set(
+_GIVEN_NAMES = word_set(
     "aaron abdul abigail adam ahmed aisha alan alex alexander alice alison amanda amelia amina amy ana andrea "
     "andrew angela anita ann anna anne anthony antonio arthur ashley barbara ben benjamin beth brian carlos carol "
     "caroline catherine charles charlotte chloe chris christine christopher claire connor craig daniel dave david "
@@ -30,6 +30,8 @@ GIVEN_NAMES = word_set(
     "sanjay sara sarah scott sean sharon simon sofia sophia sophie stephanie stephen steve steven stuart susan "
     "tariq teresa thomas tim timothy tom tony tracey vanessa victoria wei wendy william yusuf zoe"
 )
+_ALSO_WORDS = frozenset({"dean", "frank", "grace", "jack", "mark"})  # names in capitals only
+_JOINS = frozenset({"-", "–", "'", "’", "&"})
 _BEFORE_A_NAME = word_set(
     "to from for called named payee with by wife husband son daughter partner mother father friend brother sister"
 )
@@ -92,9 +94,6 @@ class Catalogue:
         return None
 
 
-_JOINS = frozenset({"-", "–", "'", "’", "&"})
-
-
 def _stem(item: Item) -> str:
     """A word without its plural or genitive; a number as digits."""
     if item.number is not None:
@@ -119,6 +118,11 @@ def _match(reading: Reading, i: int, words: tuple[str, ...]) -> int:
     return j
 
 
+def is_given_name(item: Item) -> bool:
+    """Whether a word is a known given name; one that is a word too ("mark") must have a capital."""
+    return item.text in _GIVEN_NAMES and (item.text not in _ALSO_WORDS or item.raw[0].isupper())
+
+
 def person(reading: Reading, i: int) -> Found | None:
     """A person's name at i."""
     if reading.word(i) in TITLES and (titled := _titled(reading, i)):
@@ -128,7 +132,7 @@ def person(reading: Reading, i: int) -> Found | None:
         return None
     names = list(_capitals(reading, i))
     before = reading.word(i - 1)
-    given = item.text in GIVEN_NAMES
+    given = is_given_name(item)
     if names and (given or (len(names) >= 2 and i > 0 and not reading.ends(i - 1))):
         return _found(names, i)
     if names and before in _BEFORE_A_NAME and len(item.text) > 2 and not item.raw.isupper():
