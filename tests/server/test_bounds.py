@@ -1,5 +1,7 @@
 """What the server remembers of callers is bounded in number and in time."""
 
+from contextlib import suppress
+
 import pytest
 from tests.server.server_stage import StageBot
 
@@ -48,7 +50,7 @@ def test_a_caller_is_an_address_or_a_network_of_ipv6(host, key) -> None:
 
 def test_a_line_is_free_again_after_an_error() -> None:
     lines = Lines(1)
-    with pytest.raises(RuntimeError), lines.hold():
+    with suppress(RuntimeError), lines.hold():
         assert lines.free == 0
         raise RuntimeError
     assert lines.free == 1

@@ -220,16 +220,16 @@ const onMessage = {
     view?.stopped();
     if (speaker.playing === keyOf(turn)) speaker.stop();
   },
-  error({ code, message, turn, retryable }) {
+  error({ code, message, turn }) {
     const view = turn === null ? null : (views.get(keyOf(turn)) ?? takePending());
     if (view) {
-      view.failed(message);
+      view.failed(sentence(message));
       return;
     }
     dropPending();
     if (handsFree && code === "bad_input") toggleHandsFree();
-    if (code === "call_idle" || code === "call_too_long") showAlert(message, "Begin a new call", () => wire.connect());
-    else if (code !== "server_stopping") showAlert(capital(message) + (retryable ? "" : "."));
+    if (code === "call_idle" || code === "call_too_long") showAlert(sentence(message), "Begin a new call", () => wire.connect());
+    else if (code !== "server_stopping") showAlert(sentence(message));
   },
 };
 
@@ -247,8 +247,8 @@ function dropPending() {
 const CONNECTIONS = {
   connecting: () => "Connecting",
   open: () => "Connected",
-  lost: (seconds) => `No connection, again in ${seconds} s`,
-  busy: (seconds) => `All lines busy, again in ${seconds} s`,
+  lost: (seconds) => `No connection, next try in ${seconds} s`,
+  busy: (seconds) => `All lines busy, next try in ${seconds} s`,
   token: () => "Access token wanted",
   ended: () => "Call ended",
 };
@@ -258,7 +258,7 @@ function onStatus({ status, seconds }) {
   shown.dataset.connection = status;
   shown.lastElementChild.textContent = CONNECTIONS[status](seconds);
   if (status !== "open") {
-    callState = status === "ended" ? "ended" : "connecting";
+    callState = ["ended", "connecting"].includes(status) ? status : "offline";
     dropPending();
     speaker.stop();
     finishListening(true);
@@ -311,7 +311,7 @@ function hideAlert() {
   byId("alert").hidden = true;
 }
 
-const capital = (text) => text.charAt(0).toUpperCase() + text.slice(1);
+const sentence = (text) => `${text.charAt(0).toUpperCase()}${text.slice(1)}${/[.?!]$/.test(text) ? "" : "."}`;
 
 // ---------------------------------------------------------------- wiring
 
@@ -397,6 +397,7 @@ function begin() {
   byId("stop").addEventListener("click", stop);
   byId("hands-free").addEventListener("click", toggleHandsFree);
   byId("alert-close").addEventListener("click", hideAlert);
+  byId("token-dialog").addEventListener("cancel", (event) => event.preventDefault()); // nothing works without it
   byId("token-form").addEventListener("submit", () => {
     wire.useToken(byId("token").value);
     byId("token").value = "";

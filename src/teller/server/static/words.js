@@ -74,6 +74,7 @@ export const REDACTED = {
 
 export const STATES = {
   connecting: "Connecting",
+  offline: "Not connected",
   listening: "Ready",
   hearing: "Listening to you",
   thinking: "Thinking",
