@@ -34,6 +34,7 @@ from teller.turn import (
     MissReason,
     Question,
     Said,
+    Scope,
     Sound,
     Source,
     Speech,
@@ -126,6 +127,14 @@ class Orchestrator:
         finally:
             if call.state in (State.THINKING, State.SPEAKING):
                 call.advance(CallEvent.BARGED_IN)
+
+    async def answer_anew(self, question: Question, scope: Scope) -> Answer:
+        """What would be answered had the cache nothing; it is not kept.
+
+        Raises:
+            EngineError: if the question cannot be embedded.
+        """
+        return await self._compose(question, Call(id="anew", scope=scope), _Facts(), keep=False)
 
     async def _hear(self, heard: Transcript | Speech) -> Transcript:
         if isinstance(heard, Transcript):

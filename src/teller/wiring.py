@@ -16,17 +16,14 @@ from pydantic import SecretStr
 
 from teller.audio import Pcm
 from teller.banking import policy
-from teller.banking.knowledge import Approved, read_knowledge
+from teller.banking.knowledge import Approved, knowledge_version, read_knowledge
 from teller.banking.products import RateTable, load_catalogue, load_opposites, load_rates
 from teller.banking.retrieval import Knowledge, Tuning
 from teller.banking.tools import Toolbox
-from teller.cache.calibration import LiveRegions
-from teller.cache.judge import CertifiedJudge
 from teller.cache.partition import Basis
-from teller.cache.rules import CacheRules
-from teller.cache.semantic import CacheStore, SemanticCache
-from teller.cache.verdict import ExactOnly, Judge
-from teller.call import Call, Memory
+from teller.cache.shadow import SameAnswer, ShadowChecks
+from teller.cache_wiring import Learning, OpenCache, build_cache, embedder_of, keep_up, open_logs
+from teller.call import Call
 from teller.config import Settings
 from teller.errors import EngineUnavailable, TellerError
 from teller.orchestrator import Orchestrator
@@ -34,8 +31,8 @@ from teller.ports import Detector, Embedder, Generator, Observer, Synthesizer, T
 from teller.prompts import PROMPT_VERSION
 from teller.stores.home import Home, open_home
 from teller.stores.vectors import KeptVectors, RecentVectors
-from teller.turn import DataClass, Scope, TurnRecord
-from teller.values import Catalogue
+from teller.turn import Scope, TurnRecord
+from teller.values import Catalogue, find_values
 
 BANK_NAME = "Larkfield Bank"
 
@@ -241,20 +238,26 @@ async def open_bot(settings: Settings, *, speech: bool = True, observer: Observe
         recent = RecentVectors(embedder)
         knowledge = await _open_knowledge(settings, home, bank, embedder, recent, stack)
         generator = open_generator(settings)
-        basis = Basis(generator.name, PROMPT_VERSION, policy.POLICY_VERSION, knowledge.version)
+        basis = _basis(generator, knowledge.version)
+        opened = await build_cache(
+            settings, home, open_logs(settings, home, stack), recent, basis, clock, bank.opposites
+        )
+        stack.push_async_callback(opened.cache.close)
+        stack.push_async_callback(_cancel, asyncio.create_task(keep_up(opened.cache)))
         orchestrator = Orchestrator(
             transcriber=await asyncio.to_thread(open_transcriber, settings, home, bank) if speech else None,
             toolbox=Toolbox(bank.rates),
-            cache=await _open_cache(settings, home, bank, basis, recent, clock, stack),
+            cache=opened.cache,
             knowledge=knowledge,
             generator=generator,
             embedder=recent,
             synthesizer=open_synthesizer(settings, home, stack) if speech else None,
-            observer=observer or Unobserved(),
+            observer=Learning(observer or Unobserved(), opened.judge),
             clock=clock,
             catalogue=bank.catalogue,
             generate_within_s=settings.engines.generator_timeout_s,
         )
+        _check_hits(opened, orchestrator, bank.catalogue, stack)
         yield Bot(settings, orchestrator, bank.approved, open_detector() if speech else _no_detector)
 
 
@@ -283,48 +286,46 @@ async def _cancel(task: asyncio.Task[None]) -> None:
         await task
 
 
-async def _open_cache(
-    settings: Settings,
-    home: Home,
-    bank: Bank,
-    basis: Basis,
-    embedder: Embedder,
-    clock: SystemClock,
-    stack: AsyncExitStack,
-) -> SemanticCache:
-    from teller.engines.faiss_index import FaissIndex
-    from teller.stores.snapshots import FileSnapshots
-    from teller.stores.sqlite_log import SqliteLog
+@asynccontextmanager
+async def open_cache(settings: Settings, *, whole: bool = False) -> AsyncIterator[OpenCache]:
+    """The cache of a home by itself, also beside a server that runs on it.
 
-    chosen = settings.cache
-    log = SqliteLog(home.cache / "log.sqlite")
-    stack.callback(log.close)
-    judge: Judge = ExactOnly()
-    if chosen.mode == "semantic":
-        regions = LiveRegions(max_false_hits=chosen.max_false_hits)
-        judge = CertifiedJudge(regions, opposites=bank.opposites)
-    cache = SemanticCache(
-        CacheStore(
-            log=log, make_index=lambda: FaissIndex(embedder.dim), snapshots=FileSnapshots(home.cache / "snapshots")
-        ),
-        embedder,
-        judge,
-        basis=lambda: basis,
-        rules=CacheRules(
-            eligible=lambda question, _: policy.cannot_be_cached(question, Memory()),
-            ttl_s={
-                DataClass.PUBLIC: chosen.ttl_public_s,
-                DataClass.PRODUCT: chosen.ttl_product_s,
-                DataClass.CUSTOMER: min(chosen.ttl_product_s, 300),
-            },
-            enabled=chosen.mode != "off",
-            max_entries=chosen.max_entries,
-        ),
-        clock=clock,
-    )
-    await cache.open()
-    stack.push_async_callback(cache.close)
-    return cache
+    What its lookups count is never told to the log, and it writes nothing that it is not asked to.
+
+    Args:
+        settings: which home, and what the cache may do.
+        whole: with the bank's files and the embedder, so that it can be asked questions; takes seconds.
+
+    Raises:
+        StoreError, KnowledgeError, EngineUnavailable: if something of it cannot be opened.
+    """
+    home = open_home(settings.home)
+    async with AsyncExitStack() as stack:
+        logs = open_logs(settings, home, stack)
+        named = None if whole else await embedder_of(logs.shared)
+        embedder: Embedder = named or await asyncio.to_thread(open_embedder, settings, home)
+        if not whole:
+            nothing_is_asked = Basis("unknown", "unknown", "unknown", "unknown")
+            yield await build_cache(settings, home, logs, embedder, nothing_is_asked, SystemClock())
+            return
+        bank = await asyncio.to_thread(read_bank, settings)
+        basis = _basis(open_generator(settings), knowledge_version(bank.approved))
+        yield await build_cache(settings, home, logs, RecentVectors(embedder), basis, SystemClock(), bank.opposites)
+
+
+def _basis(generator: Generator, knowledge: str) -> Basis:
+    return Basis(generator.name, PROMPT_VERSION, policy.POLICY_VERSION, knowledge)
+
+
+def _check_hits(opened: OpenCache, orchestrator: Orchestrator, catalogue: Catalogue, stack: AsyncExitStack) -> None:
+    """Have a share of the hits answered again, off the path."""
+    share = opened.settings.cache.shadow_share
+    if not share:
+        return
+    same = SameAnswer(opened.embedder, lambda text: find_values(text, catalogue))
+    checks = ShadowChecks(opened.cache.upkeep, share=share, remake=orchestrator.answer_anew, same=same)
+    opened.cache.shadow = checks
+    stack.push_async_callback(_cancel, asyncio.create_task(checks.run()))
 
 
 def open_detector() -> Callable[[], Detector]:

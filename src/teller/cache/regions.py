@@ -1,0 +1,102 @@
+"""Where each risk class may be served: certified once somebody has calibrated, estimated from its misses until then.
+
+A certificate is about one judge on one embedder. One that was made with another closes every class until somebody
+calibrates again: an upgrade never serves on evidence that is not about it.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from teller.cache.calibration import LiveRegions
+from teller.cache.judge import CertifiedJudge, Region
+from teller.cache.monitor import HitMonitor
+from teller.cache.verdict import Accept, Probe, Reject, Verdict
+from teller.turn import MissReason
+
+_REMEMBERED = 1_024  # opinions that wait for the answer that was given instead
+
+
+class RiskRegions:
+    """As `Regions` for a judge and as `ClassMonitor` for a cache: what the log has certified, else what live ones say.
+
+    Args:
+        live: estimates while nothing is certified.
+        made_with: identity of judge and embedder, asked for when a calibration is read.
+
+    Attributes:
+        calibration: the one in the log, None if there is none.
+    """
+
+    def __init__(self, live: LiveRegions, made_with: Callable[[], str]) -> None:
+        self.live = live
+        self.calibration: Mapping[str, Any] | None = None
+        self._made_with = made_with
+        self._certified = HitMonitor()
+
+    @property
+    def is_foreign(self) -> bool:
+        """Whether the calibration is about another judge or embedder, and so closes every class."""
+        return self.calibration is not None and self.calibration.get("made_with") != self._made_with()
+
+    def region(self, risk_class: str) -> Region | None:
+        """The region in force; None if the class is closed."""
+        if self.calibration is None:
+            return self.live.region(risk_class)
+        return None if self.is_foreign else self._certified.region(risk_class)
+
+    def bound(self, risk_class: str) -> float | None:
+        """Upper limit on the share of wrong hits among those checked; None before any was."""
+        found = self._certified.bound(risk_class)
+        return found if found < 1.0 else None
+
+    def calibrate(self, body: Mapping[str, Any]) -> None:
+        """As `ClassMonitor.calibrate`."""
+        self.calibration = body
+        if not self.is_foreign:
+            self._certified.calibrate(body)
+
+    def observe(self, risk_class: str, right: bool, probability: float) -> None:
+        """As `ClassMonitor.observe`."""
+        self._certified.observe(risk_class, right, probability)
+
+    def dump(self) -> dict[str, Any]:
+        """As `ClassMonitor.dump`."""
+        return self._certified.dump()
+
+    def load(self, body: Mapping[str, Any]) -> None:
+        """As `ClassMonitor.load`."""
+        self._certified.load(body)
+
+
+class LearningJudge(CertifiedJudge):
+    """The judge of a running bot: it is told what was answered where it served nothing, and its live regions learn."""
+
+    def __init__(self, regions: RiskRegions, *, opposites: Iterable[tuple[str, str]] = ()) -> None:
+        super().__init__(regions, opposites=opposites)
+        self._in_force = regions
+        self._waiting: OrderedDict[str, tuple[str, str, float]] = OrderedDict()
+
+    def judge(self, probe: Probe) -> Verdict:
+        """As `CertifiedJudge.judge`; what was refused is remembered until the answer is known."""
+        region = self._in_force.region(probe.risk_class)
+        if region is None:
+            return Reject(MissReason.CLASS_CLOSED)
+        opinion = self.opine(probe)
+        verdict = self.decide(opinion, region)
+        if isinstance(verdict, Accept):
+            self._in_force.live.answered(probe.risk_class, opinion.probability, None)
+        else:
+            self._waiting[probe.question.text] = (probe.risk_class, opinion.best.answer_id, opinion.probability)
+            while len(self._waiting) > _REMEMBERED:
+                self._waiting.popitem(last=False)
+        return verdict
+
+    def answered(self, question: str, answer_id: str) -> None:
+        """A question that was not served from the cache has got this answer."""
+        waiting = self._waiting.pop(question, None)
+        if waiting is not None:
+            risk_class, would_give, probability = waiting
+            self._in_force.live.answered(risk_class, probability, would_give == answer_id)
