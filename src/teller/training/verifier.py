@@ -111,7 +111,7 @@ def train(examples: Examples, texts: Embedded, *, seed: int) -> dict[str, NDArra
             loss.backward()
             optimizer.step()
             pace.step()
-            total += float(loss)
+            total += loss.item()
         print(f"epoch {epoch + 1}: loss {total * _BATCH / len(order):.4f}", flush=True)  # noqa: T201
     return {name: value.detach().numpy() for name, value in weights.items()}
 
