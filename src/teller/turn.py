@@ -57,7 +57,7 @@ class Value:
     """A typed value in a text.
 
     Attributes:
-        canonical: equal for equal values however they are written ("10000.00 GBP", "6.5", "P5Y", "2026-12-24").
+        canonical: equal for equal values however they are written ("10000.00 GBP", "6.5", "P60M", "2026-12-24").
         start: first character of it in the text.
         end: one past its last character.
     """
