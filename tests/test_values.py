@@ -283,6 +283,7 @@ def test_the_last_digits_of_a_card_are_its_tail(text):
         ("one card", ["count 1"]),
         ("which one is it", []),
         ("this one", []),
+        ("I don't have one yet", []),
         ("wait a second", []),
         ("at first", []),
         ("how do I use 3D secure or 2FA", []),
@@ -343,6 +344,7 @@ def test_people_are_found_where_a_title_a_given_name_or_capitals_show_them(text,
         ("between 2024 and 2025", ["date 2024", "date 2025"]),
         ("borrow ten thousand five percent", ["money 10000.00 GBP", "percent 5"]),
         ("two one year bonds", ["count 2", "duration P12M"]),
+        ("10 minutes to one hour", ["duration PT10M", "duration PT60M"]),
     ],
 )
 def test_numbers_that_stand_together_are_kept_apart(text, values):

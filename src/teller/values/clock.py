@@ -8,7 +8,10 @@ from teller.values.reading import Found, Reading, is_whole, word_set
 _MINUTE_WORDS = frozenset({"minute", "minutes", "mins"})
 _HALVES = {"morning": "am", "afternoon": "pm", "evening": "pm", "night": "night"}
 _BEFORE = frozenset({"at", "by", "until", "before", "after", "till"})
-_NO_TIME_AFTER = word_set("% a cent days euros hours minutes months p pounds per percent quid weeks working years")
+_NO_TIME_AFTER = word_set(
+    "% a business cent day days euros hour hours minute minutes month months p per percent pounds quid week weeks "
+    "working year years"
+)
 
 
 def time_of_day(reading: Reading, i: int) -> Found | None:
@@ -68,10 +71,8 @@ def _past(reading: Reading, i: int) -> tuple[str, int] | None:
     if side not in {"past", "to"} or hour is None or hour.ordinal or not 0 <= hour.value <= 24 or not 1 <= minutes < 60:
         return None
     half, after = _half_of_day(reading, j + 2)
-    fives = minutes % 5 == 0 and (
-        half or (reading.word(i - 1) in _BEFORE and reading.word(after) not in _NO_TIME_AFTER)
-    )
-    sure = side == "past" or spelled or number.value < 1 or fives
+    fives = minutes % 5 == 0 and (half or reading.word(i - 1) in _BEFORE)
+    sure = side == "past" or ((spelled or number.value < 1 or fives) and reading.word(after) not in _NO_TIME_AFTER)
     if not sure or not is_whole(minutes) or not is_whole(hour.value):
         return None
     total = int(hour.value) * 60 + (int(minutes) if side == "past" else -int(minutes))

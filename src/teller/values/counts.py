@@ -14,7 +14,10 @@ _TAIL_JOINS = word_set(
 _PRONOUN_BEFORE = word_set(
     "this that which the another each new any only no every old a an other wrong right same first last"
 )
-_NOT_COUNTED = word_set("of is that and to for thing more or another who which was has can")
+_NOT_COUNTED = word_set(
+    "already and another as at because before but can for from has here i if in is it more now of on or please so "
+    "than that thing to today too was when which who with would yet you"
+)
 
 
 def id_tail(reading: Reading, i: int) -> Found | None:
@@ -65,7 +68,9 @@ def count(reading: Reading, i: int) -> Found | None:
     if text == "one" and (reading.word(i - 1) in _PRONOUN_BEFORE or not after.isalpha() or after in _NOT_COUNTED):
         return None
     if said.ordinal:
-        idiom = after in {"of", "name", "names", "party", "hand"} or (text == "first" and reading.word(i - 1) == "at")
+        idiom = after in {"of", "name", "names", "party", "parties", "hand"} or (
+            text == "first" and reading.word(i - 1) == "at"
+        )
         return None if idiom and not text[0].isdecimal() else Found(ValueKind.COUNT, f"#{plain(said.value)}", i, i + 1)
     leading = said.digits if len(said.digits) > 1 and said.digits[0] == "0" else plain(said.value)
     return Found(ValueKind.COUNT, leading, i, i + 1)

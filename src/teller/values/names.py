@@ -44,10 +44,10 @@ NOT_NAMES = word_set(
     "march mastercard may microsoft mobile monday money mortgage netflix new north november october online open "
     "outgoing park pay paypal payment plan platinum post pound premier premium prime road safe samsung saturday "
     "savings scotland september service society south spain spotify standing states station street sunday support "
-    "swift the thanks thursday transfer tuesday uk union united us usa visa wales wednesday west western world a "
-    "about after all also am an and any are as at be been before but by can could did do does for from get had "
-    "has have how i i'd i'll i'm i've if in into is isn't it it's just like me my no not of off on or our out "
-    "please so some should than that their them then there they this to too up was we what what's when where "
+    "swift the thanks thursday top transfer tuesday uk union united us usa visa wales wednesday west western "
+    "world a about after all also am an and any are as at be been before but by can could did do does for from "
+    "get had has have how i i'd i'll i'm i've if in into is isn't it it's just like me my no not of off on or our "
+    "out please so some should than that their them then there they this to too up was we what what's when where "
     "which who whose why will with would yes yesterday you your"
 )
 
