@@ -3,7 +3,7 @@
     python -m benchmarks.fit_retrieval [--json]
 
 Each way of asking is taken out of the bank in turn, with a sixth of all, and asked: it counts as covered. Each line of
-off_topic.txt is treated alike and counts as not covered. A logistic regression over the five features that
+off_topic.txt is treated alike and counts as not covered. A logistic regression over the six features that
 `Knowledge.certainty` uses gives the weights. No public data set is touched.
 """
 
@@ -21,19 +21,20 @@ from numpy.typing import NDArray
 from teller.banking.knowledge import Approved
 from teller.banking.retrieval import Knowledge, Tuning, features
 from teller.config import load
-from teller.engines.scripted import ScriptedIndex
-from teller.ports import Embedder, Vectors
+from teller.engines.faiss_index import FaissIndex
+from teller.ports import Vectors
 from teller.stores.home import open_home
 from teller.stores.vectors import KeptVectors
-from teller.wiring import open_embedder, read_bank, read_metric, read_off_topic
+from teller.training.metric import train
+from teller.wiring import open_embedder, read_bank, read_off_topic
 
-FOLDS = 6
+FOLDS = 4
 RIDGE = 1.0
-Features = tuple[float, float, float, float, float]
+Features = tuple[float, float, float, float, float, float]
 
 
 async def examples(
-    approved: Sequence[Approved], embedder: Embedder, metric: Vectors | None
+    approved: Sequence[Approved], embedder: KeptVectors
 ) -> tuple[list[Features], list[bool], list[bool]]:
     """(features, whether the first answer is right, whether the question is on topic) of every example."""
     found, right, on_topic = [], [], []
@@ -43,8 +44,9 @@ async def examples(
             replace(entry, asks=tuple(ask for at, ask in enumerate(entry.asks) if at % FOLDS != fold))
             for entry in approved
         ]
+        metric = await learned(kept, embedder)
         others = [text for at, text in enumerate(off_topic) if at % FOLDS != fold]
-        knowledge = Knowledge(kept, embedder, ScriptedIndex, Tuning(off_topic=tuple(others), metric=metric))
+        knowledge = Knowledge(kept, embedder, FaissIndex, Tuning(off_topic=tuple(others), metric=metric))
         await knowledge.fill()
         asked = [(ask, entry.id) for entry in approved for at, ask in enumerate(entry.asks) if at % FOLDS == fold]
         for text, answer_id in asked + [(text, "") for text in off_topic[fold::FOLDS]]:
@@ -53,6 +55,14 @@ async def examples(
             right.append(candidates[0].entry.id == answer_id)
             on_topic.append(bool(answer_id))
     return found, right, on_topic
+
+
+async def learned(approved: Sequence[Approved], embedder: KeptVectors) -> Vectors:
+    """The metric of what is kept: one that has seen the question would find it too easily."""
+    rows = [(ask, number) for number, entry in enumerate(approved) for ask in (*entry.asks, entry.title)]
+    asks = await embedder.embed([text for text, _ in rows])
+    texts = await embedder.embed([f"{entry.title}. {entry.text}" for entry in approved])
+    return train(asks, np.array([number for _, number in rows]), texts)
 
 
 def fit(rows: NDArray[np.float64], covered: NDArray[np.bool_]) -> NDArray[np.float64]:
@@ -77,14 +87,14 @@ def main() -> None:
     settings = load().settings
     home = open_home(settings.home)
     embedder = KeptVectors(open_embedder(settings, home), home.knowledge)
-    found, right, on_topic = asyncio.run(examples(read_bank(settings).approved, embedder, read_metric(embedder.name)))
+    found, right, on_topic = asyncio.run(examples(read_bank(settings).approved, embedder))
     rows, is_right, is_on = np.array(found), np.array(right), np.array(on_topic)
     weights = fit(rows, is_on)
     certainty = 1 / (1 + np.exp(-(weights[0] + rows @ weights[1:])))
     report = {
         "weights": dict(
             zip(
-                ("bias", "ask", "text", "coverage", "margin", "topic"),
+                ("bias", "ask", "text", "coverage", "margin", "topic", "elsewhere"),
                 weights.round(2).tolist(),
                 strict=True,
             )

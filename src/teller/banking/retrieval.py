@@ -2,7 +2,7 @@
 
 Two similarities carry it: to the nearest way of asking and to the answer itself; a caller's words are often nearer to
 the second. Shared words settle what vectors blur (product names, "PIN" against "password"). The certainty is a logistic
-function of five numbers that a reader can check; below `min_score` nothing covers the question and Teller says so.
+function of six numbers that a reader can check; below `min_score` nothing covers the question and Teller says so.
 """
 
 from __future__ import annotations
@@ -32,12 +32,13 @@ _WIDEST_MARGIN = 0.4  # a lead beyond it makes no answer surer
 class Weights:
     """Logistic weights of the certainty; `python -m benchmarks.fit_retrieval` fits them on the bank's own questions."""
 
-    bias: float = -3.6
-    ask: float = 3.1
-    text: float = 3.4
-    coverage: float = 0.3
-    margin: float = 1.9
-    topic: float = 4.7
+    bias: float = -3.7
+    ask: float = 8.1
+    text: float = 3.1
+    coverage: float = 2.2
+    margin: float = 0.5
+    topic: float = 3.6
+    elsewhere: float = -7.9
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +50,7 @@ class Candidate:
         text: cosine with the title and the words of the answer.
         coverage: share of the question's word weight that it contains, 0 to 1.
         topic: how much the question is about the bank's business, about -1 to 1; the same for all candidates.
+        elsewhere: cosine with the nearest question that is not the bank's business; likewise.
     """
 
     entry: Approved
@@ -56,6 +58,7 @@ class Candidate:
     text: float
     coverage: float
     topic: float
+    elsewhere: float
 
     @property
     def rank(self) -> float:
@@ -182,11 +185,14 @@ class Knowledge:
         scores, coverage = self._lexical.scores(text)
         by_words = [number for number in np.argsort(-scores, kind="stable")[:_LEXICAL].tolist() if scores[number] > 0]
         topic = self._gate.score(vector) if self._gate else 0.0
+        elsewhere = self._gate.nearest_off_topic(vector) if self._gate else 0.0
         found = []
         for number in dict.fromkeys((*asked, *by_text, *by_words)):
             ask = asked.get(number, farthest_ask)  # what is not among the nearest is at most this near
             text_similarity = by_text.get(number, farthest_text)
-            found.append(Candidate(self.entries[number], ask, text_similarity, float(coverage[number]), topic))
+            found.append(
+                Candidate(self.entries[number], ask, text_similarity, float(coverage[number]), topic, elsewhere)
+            )
         return sorted(found, key=lambda candidate: (-candidate.rank, candidate.entry.id))
 
     def _measured(self, vectors: Vectors) -> Vectors:
@@ -206,7 +212,7 @@ class Knowledge:
     def certainty(self, candidates: Sequence[Candidate]) -> float:
         """How surely the first of the candidates, best first, answers the question; 0 to 1."""
         weights = self._tuning.weights
-        ask, text, coverage, margin, topic = features(candidates)
+        ask, text, coverage, margin, topic, elsewhere = features(candidates)
         logit = (
             weights.bias
             + weights.ask * ask
@@ -214,16 +220,17 @@ class Knowledge:
             + weights.coverage * coverage
             + weights.margin * margin
             + weights.topic * topic
+            + weights.elsewhere * elsewhere
         )
         return 1 / (1 + math.exp(-logit))
 
 
-def features(candidates: Sequence[Candidate]) -> tuple[float, float, float, float, float]:
+def features(candidates: Sequence[Candidate]) -> tuple[float, float, float, float, float, float]:
     """What the certainty of the first candidate rests on: similarities, coverage, lead and topic."""
     first = candidates[0]
     second = next((other for other in candidates[1:] if other.entry.text != first.entry.text), None)
     margin = min(first.rank - second.rank, _WIDEST_MARGIN) if second else _WIDEST_MARGIN
-    return first.ask, first.text, first.coverage, margin, first.topic
+    return first.ask, first.text, first.coverage, margin, first.topic, first.elsewhere
 
 
 def _passage(entry: Approved, score: float) -> Passage:

@@ -32,7 +32,12 @@ class TopicGate:
         spread = (centred * share[:, None]).T @ centred + RIDGE * np.eye(rows.shape[1])
         self._weights: NDArray[np.float64] = np.linalg.solve(spread, (centred * share[:, None]).T @ side)
         self._bias = -float(middle @ self._weights)
+        self._off_topic = off_topic
 
     def score(self, vector: Vectors) -> float:
         """How much a (dim,) unit vector is about the bank's business."""
         return float(vector @ self._weights) + self._bias
+
+    def nearest_off_topic(self, vector: Vectors) -> float:
+        """Cosine of a (dim,) unit vector with the nearest question that is not the bank's business."""
+        return float((self._off_topic @ vector).max())
