@@ -44,7 +44,7 @@ def test_an_entry_comes_back_as_it_was_put():
     text = entries.text(row)
     assert (text.question, text.values, text.sketch) == (asked.text, asked.values, b"\0\xff")
     assert entries.answer(row) == answer
-    assert entries.answer_id(row) == "id \0"
+    assert entries.answer_ids(np.array([row])) == ["id \0"]
 
 
 def test_an_answer_that_many_share_is_held_once():

@@ -44,9 +44,14 @@ class Arena:
 
     def get(self, place: int) -> bytes:
         """The record at a place."""
+        block, start, end = self.within(place)
+        return bytes(block[start:end])
+
+    def within(self, place: int) -> tuple[bytearray, int, int]:
+        """The block that holds a record, and where in it the record begins and ends: reading without copying."""
         block, at = self._blocks[place >> _BITS], place & (_BLOCK - 1)
         start = at + _HEAD
-        return bytes(block[start : start + int.from_bytes(block[at:start], "little")])
+        return block, start, start + int.from_bytes(block[at:start], "little")
 
     def size(self, place: int) -> int:
         """Bytes that the record at a place takes."""

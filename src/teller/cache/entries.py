@@ -157,7 +157,11 @@ class Entries:
 
     def text(self, row: int) -> Text:
         """What was asked for a live row."""
-        return _unpack(self._texts.get(int(self._columns["text"][row])))
+        return self._text(int(self._columns["text"][row]))
+
+    def texts(self, rows: Rows) -> list[Text]:
+        """What was asked for live rows."""
+        return [self._text(place) for place in self._columns["text"][rows].tolist()]
 
     def answer(self, row: int) -> Answer:
         """The answer of a live row."""
@@ -168,10 +172,13 @@ class Entries:
         cited = tuple(Citation(*fields) for fields in json.loads(citations)) if citations else ()
         return Answer(_decoded(text), source, _decoded(answer_id), data_class, cited, stamps)
 
-    def answer_id(self, row: int) -> str:
-        """The answer's id of a live row."""
-        place = self._columns["answer"][row]
-        return _decoded(_cut(self._answers.get(self._answer_at[place]))[0])
+    def answer_ids(self, rows: Rows) -> list[str]:
+        """The answers' ids of live rows."""
+        found = []
+        for place in self._columns["answer"][rows].tolist():
+            block, start, _ = self._answers.within(self._answer_at[place])
+            found.append(_decoded(block[start + 3 : start + 3 + _count(block, start)]))
+        return found
 
     def accuracy(self, rows: Rows | int) -> NDArray[np.float64]:
         """Posterior mean of the share of right hits, from a Beta(1, 1) prior and the checks so far."""
@@ -285,6 +292,13 @@ class Entries:
             self._columns[name] = np.zeros(capacity, dtype=column.dtype)
             self._columns[name][: len(column)] = column
 
+    def _text(self, place: int) -> Text:
+        block, start, end = self._texts.within(place)
+        sketch = start + 3 + _count(block, start)
+        values = sketch + 3 + _count(block, sketch)
+        found = values_in(json.loads(block[values:end])) if values < end else ()
+        return Text(_decoded(block[start + 3 : sketch]), found, bytes(block[sketch + 3 : values]))
+
     def _keep_answer(self, answer: Answer) -> int:
         """The place of an equal answer, or of this one."""
         manner = (answer.source, answer.data_class, answer.stamps)
@@ -312,14 +326,13 @@ def _pack(question: Question, sketch: bytes) -> bytes:
     return _counted(_encoded(question.text)) + _counted(sketch) + values
 
 
-def _unpack(record: bytes) -> Text:
-    text, rest = _cut(record)
-    sketch, values = _cut(rest)
-    return Text(_decoded(text), values_in(json.loads(values)) if values else (), sketch)
-
-
 def _counted(part: bytes) -> bytes:
     return len(part).to_bytes(3, "little") + part
+
+
+def _count(block: bytearray, at: int) -> int:
+    """How long the counted part at a place is."""
+    return block[at] | block[at + 1] << 8 | block[at + 2] << 16
 
 
 def _cut(record: bytes) -> tuple[bytes, bytes]:
@@ -332,7 +345,7 @@ def _encoded(text: str) -> bytes:
     return text.encode("utf-8", "surrogatepass")
 
 
-def _decoded(text: bytes) -> str:
+def _decoded(text: bytes | bytearray) -> str:
     return text.decode("utf-8", "surrogatepass")
 
 

@@ -27,7 +27,8 @@ def near(
     kept = np.flatnonzero(fit)[:wanted]
     rows = rows[kept]
     columns = zip(
-        rows.tolist(),
+        entries.texts(rows),
+        entries.answer_ids(rows),
         entries.column("id")[rows].tolist(),
         np.minimum(similarities[kept], 1.0).tolist(),
         entries.accuracy(rows).tolist(),
@@ -35,21 +36,10 @@ def near(
         shelf.index.vectors(ids[kept]),
         strict=True,
     )
-    found = []
-    for row, entry_id, similarity, accuracy, at, vector in columns:
-        text = entries.text(row)
-        found.append(
-            Neighbour(
-                entry_id=entry_id,
-                question=text.question,
-                values=text.values,
-                answer_id=entries.answer_id(row),
-                similarity=similarity,
-                accuracy=accuracy,
-                at=at,
-                data_class=shelf.partition.data_class,
-                vector=vector,
-                sketch=text.sketch,
-            )
+    data_class = shelf.partition.data_class
+    return [
+        Neighbour(
+            entry_id, text.question, text.values, answer_id, similarity, accuracy, at, data_class, vector, text.sketch
         )
-    return found
+        for text, answer_id, entry_id, similarity, accuracy, at, vector in columns
+    ]

@@ -1,0 +1,339 @@
+"""How fast the cache is and how large, without and with embedding, beside GPTCache and a bare FAISS index.
+
+    python -m benchmarks.cache_speed [--sizes 1000,10000,100000] [--gptcache-up-to 10000] [--no-judge] [--json]
+
+Every store gets the same made-up vectors (clusters of about 25, as ways of asking the same are), questions of 15 words
+and answers of 200 characters. Embedding costs nothing until the last part. A question is near a stored one and never
+the same text, so that each lookup goes all the way: catching up with the log, exact tier, neighbours, and the judge:
+guards, verifier and consensus with `full`, nothing but values and a threshold with `finding`. Times are wall times of
+one thread; `cpu_p50_ms` is the time that the processor worked, which other programs on the machine do not lengthen.
+`bytes_per_entry` is the growth of the process, index, texts and all: `grown` by writing, `warm` in a fresh process that
+opened the cache. `with_writer` is a reader beside another process that keeps 100 answers a second on the same log.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import gc
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Awaitable, Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import faiss
+import numpy as np
+
+from benchmarks.cache_parts import (
+    BASIS,
+    RULES,
+    SCOPE,
+    GivenVectors,
+    SystemTime,
+    answer,
+    machine,
+    number_of,
+    percentiles,
+    question,
+    report,
+)
+from benchmarks.embedder import Reference
+from benchmarks.vector_index import DIM, made_up_vectors, resident_bytes, unit
+from teller.cache.events import PurgeBy
+from teller.cache.judge import CertifiedJudge, Region
+from teller.cache.semantic import CacheStore, Offer, SemanticCache
+from teller.cache.verdict import Judge, MinSimilarity
+from teller.engines.faiss_index import FaissIndex
+from teller.engines.minilm import MiniLm
+from teller.ports import Embedder, Vectors
+from teller.stores.snapshots import FileSnapshots
+from teller.stores.sqlite_log import SqliteLog
+from teller.turn import Hit, Question
+
+LOOKUPS = 500
+BATCH = 1_000
+WRITER_HZ = 100
+
+
+class Always:
+    """Every class is open from a probability of one half."""
+
+    def region(self, risk_class: str) -> Region | None:  # noqa: ARG002
+        """The same for all."""
+        return Region(0.5)
+
+
+def judge(kind: str) -> Judge:
+    return CertifiedJudge(Always()) if kind == "full" else MinSimilarity(0.999, neighbours=24)
+
+
+def open_cache(home: Path, embedder: Embedder, kind: str) -> tuple[SqliteLog, SemanticCache]:
+    log = SqliteLog(home / "log.sqlite")
+    snapshots = FileSnapshots(home / "snapshots")
+    store = CacheStore(log=log, make_index=lambda: FaissIndex(embedder.dim), snapshots=snapshots)
+    return log, SemanticCache(store, embedder, judge(kind), basis=lambda: BASIS, rules=RULES, clock=SystemTime())
+
+
+def vectors_for(count: int) -> Vectors:
+    """Rows to store, and after them rows to ask with and to write."""
+    rows = made_up_vectors(count)
+    rng = np.random.default_rng(1)
+    near = rows[rng.integers(0, count, 2 * LOOKUPS)]
+    return np.concatenate([rows, unit(near + 0.25 * unit(rng.standard_normal(near.shape)))])
+
+
+async def timed(ask: Callable[[int], Awaitable[object]], numbers: Iterable[int]) -> dict[str, float]:
+    wall, cpu = [], []
+    for number in numbers:
+        started, worked = time.perf_counter(), time.process_time()
+        await ask(number)
+        cpu.append(time.process_time() - worked)
+        wall.append(time.perf_counter() - started)
+    return percentiles(wall) | {"cpu_p50_ms": round(float(np.median(cpu)) * 1_000, 4)}
+
+
+async def fill(cache: SemanticCache, count: int) -> float:
+    started = time.perf_counter()
+    for start in range(0, count, BATCH):
+        numbers = range(start, min(count, start + BATCH))
+        await cache.offer_all([Offer(question(number), answer(number), SCOPE) for number in numbers])
+    return time.perf_counter() - started
+
+
+async def teller(rows: Vectors, home: Path, kind: str) -> dict[str, Any]:
+    count = len(rows) - 2 * LOOKUPS
+    embedder = GivenVectors(rows)
+    before = resident_bytes()
+    log, cache = open_cache(home, embedder, kind)
+    await cache.open()
+    found: dict[str, Any] = {"fill_per_s": round(count / await fill(cache, count))}
+    grown = round((resident_bytes() - before) / count)
+
+    async def look_up(number: int) -> object:
+        return await cache.lookup(question(number), SCOPE)
+
+    async def keep(number: int) -> object:
+        return await cache.offer(question(number), answer(number), SCOPE)
+
+    await timed(look_up, range(count, count + 50))  # what the processor keeps near is there
+    found["lookup"] = await timed(look_up, range(count, count + LOOKUPS))
+    found["exact"] = await timed(look_up, range(0, count, max(1, count // LOOKUPS)))
+    found["write"] = await timed(keep, range(count + LOOKUPS, count + 2 * LOOKUPS))
+    await cache.close()
+    found["with_writer"] = await beside_writer(look_up, home, count, kind)
+    await cache.close()
+    log.close()
+    warm = await opened_again(home, kind)
+    found["bytes_per_entry"] = {"grown": grown, "warm": warm.pop("bytes_per_entry")}
+    return found | warm
+
+
+async def beside_writer(
+    look_up: Callable[[int], Awaitable[object]], home: Path, count: int, kind: str
+) -> dict[str, Any]:
+    """The reader alone and beside a writer, in turns, so that what else the machine does falls on both alike."""
+    times: dict[str, list[float]] = {"alone": [], "beside": []}
+    for turn in range(3):
+        for name, waits in times.items():
+            run = [sys.executable, "-m", "benchmarks.cache_speed", "--write-to", str(home), "--kind", kind]
+            run += ["--first", str(count + 2 * LOOKUPS + 100_000 * turn)]
+            writer = start(run) if name == "beside" else None
+            for number in range(count, count + LOOKUPS):
+                started = time.perf_counter()
+                await look_up(number)
+                waits.append(time.perf_counter() - started)
+                await asyncio.sleep(0.002)
+            if writer:
+                writer.kill()
+                writer.communicate()
+    return {name: percentiles(waits) for name, waits in times.items()}
+
+
+def start(run: list[str]) -> subprocess.Popen[bytes]:
+    """Start a writer and wait until it writes."""
+    writer = subprocess.Popen(run, stdout=subprocess.PIPE)
+    assert writer.stdout is not None
+    writer.stdout.readline()
+    return writer
+
+
+async def write_to(home: Path, kind: str, first: int) -> None:
+    """Keep answers at a steady pace until killed."""
+    log, cache = open_cache(home, GivenVectors(made_up_vectors(BATCH)), kind)
+    await cache.open()
+    print("writing", flush=True)
+    for number in range(first, first + 100_000):
+        await cache.offer(question(number), answer(number), SCOPE)
+        await asyncio.sleep(1 / WRITER_HZ)
+    log.close()
+
+
+async def opened_again(home: Path, kind: str) -> dict[str, Any]:
+    """What a fresh process finds."""
+    run = [sys.executable, "-m", "benchmarks.cache_speed", "--open", str(home), "--kind", kind]
+    done = await asyncio.to_thread(subprocess.run, run, capture_output=True, check=True, text=True)
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+async def open_once(home: Path, kind: str) -> dict[str, Any]:
+    before, started = resident_bytes(), time.perf_counter()
+    log, cache = open_cache(home, GivenVectors(np.zeros((1, DIM), dtype=np.float32)), kind)
+    await cache.open()
+    found: dict[str, Any] = {"warm_start_s": round(time.perf_counter() - started, 3)}
+    entries = (await cache.upkeep.totals()).entries
+    found["bytes_per_entry"] = round((resident_bytes() - before) / entries)
+    started = time.perf_counter()
+    gone = await cache.upkeep.purge(PurgeBy.STAMP, "sheet:3@1")
+    found["purge"] = {"entries": gone, "seconds": round(time.perf_counter() - started, 3)}
+    log.close()
+    return found
+
+
+async def bare_faiss(rows: Vectors) -> dict[str, Any]:
+    count = len(rows) - 2 * LOOKUPS
+    before = resident_bytes()
+    index = faiss.IndexFlatIP(DIM)
+    index.add(rows[:count])
+    grown = round((resident_bytes() - before) / count)
+
+    async def search(number: int) -> object:
+        return index.search(rows[number : number + 1], 24)
+
+    found: dict[str, Any] = {"lookup": await timed(search, range(count, count + LOOKUPS))}
+    return found | {"bytes_per_entry": {"grown": grown}}
+
+
+async def gptcache(rows: Vectors, folder: Path) -> dict[str, Any] | str:
+    try:
+        from gptcache import Cache, Config
+        from gptcache.adapter.api import get, init_similar_cache, put
+        from gptcache.manager import manager_factory
+        from gptcache.processor.post import first
+        from gptcache.similarity_evaluation import SearchDistanceEvaluation
+    except ImportError:
+        return "skipped: gptcache is not installed"
+    count = len(rows) - 2 * LOOKUPS
+
+    class Embedding:
+        dimension = DIM
+
+        @staticmethod
+        def to_embeddings(text: str, **_: Any) -> Any:
+            return rows[number_of(text)]
+
+    cache, before = Cache(), resident_bytes()
+    size = {"max_size": 10**7}
+    manager = manager_factory(
+        "sqlite,faiss", data_dir=str(folder), vector_params={"dimension": DIM}, eviction_params=size
+    )
+    init_similar_cache(
+        cache_obj=cache,
+        embedding=Embedding,
+        data_manager=manager,
+        post_func=first,
+        evaluation=SearchDistanceEvaluation(),
+        config=Config(similarity_threshold=0.9),
+    )
+    started = time.perf_counter()
+    for start in range(0, count, BATCH):
+        numbers = range(start, min(count, start + BATCH))
+        cache.import_data([question(n).text for n in numbers], [answer(n).text for n in numbers])
+    found: dict[str, Any] = {"fill_per_s": round(count / (time.perf_counter() - started))}
+    grown = round((resident_bytes() - before) / count)
+
+    async def look_up(number: int) -> object:
+        return get(question(number).text, cache_obj=cache)
+
+    async def keep(number: int) -> object:
+        return put(question(number).text, answer(number).text, cache_obj=cache)
+
+    await timed(look_up, range(count, count + 20))
+    found["lookup"] = await timed(look_up, range(count, count + LOOKUPS // 2))
+    found["exact"] = await timed(look_up, range(0, count, max(1, count // (LOOKUPS // 2))))
+    found["write"] = await timed(keep, range(count + LOOKUPS, count + LOOKUPS + 100))
+    return found | {"bytes_per_entry": {"grown": grown}}
+
+
+async def end_to_end(home: Path) -> dict[str, Any]:
+    """A near question to its answer with embedding: ours, and sentence-transformers before a FAISS index."""
+    ours = await asyncio.to_thread(MiniLm, home / "models")
+    log, cache = open_cache(home / "end", ours, "full")
+    await cache.open()
+    for start in range(0, 500, 50):
+        await cache.offer_all([Offer(question(n), answer(n), SCOPE) for n in range(start, start + 50)])
+    hits = 0
+
+    async def ask(number: int) -> object:
+        nonlocal hits
+        found = await cache.lookup(Question(f"hello {question(number).text}"), SCOPE)
+        hits += isinstance(found, Hit)
+        return found
+
+    await timed(ask, range(20))
+    hits = 0
+    found: dict[str, Any] = {"teller": await timed(ask, range(500)) | {"hits": hits}}
+    log.close()
+    try:
+        theirs = Reference(threads=1)
+    except ImportError:
+        return found | {"sentence-transformers + faiss": "skipped: sentence-transformers is not installed"}
+    index = faiss.IndexFlatIP(DIM)
+    index.add(await theirs.embed([question(number).text for number in range(500)]))
+
+    async def search(number: int) -> object:
+        return index.search(await theirs.embed([f"hello {question(number).text}"]), 24)
+
+    await timed(search, range(20))
+    return found | {"sentence-transformers + faiss": await timed(search, range(500))}
+
+
+def emptied(folder: Path) -> Path:
+    folder.mkdir()
+    return folder
+
+
+async def run(asked: argparse.Namespace, folder: Path) -> dict[str, Any]:
+    ours: dict[str, Any] = {}
+    rivals: dict[str, dict[str, Any]] = {"faiss flat": {}, "gptcache": {}}
+    kinds = ["finding"] if asked.no_judge else ["finding", "full"]
+    for size in map(int, asked.sizes.split(",")):
+        rows = vectors_for(size)
+        ours[str(size)] = {kind: await teller(rows, folder / f"{kind}-{size}", kind) for kind in kinds}
+        rivals["faiss flat"][str(size)] = await bare_faiss(rows)
+        if size <= asked.gptcache_up_to:
+            rivals["gptcache"][str(size)] = await gptcache(rows, emptied(folder / f"gptcache-{size}"))
+        del rows
+        gc.collect()
+    with_embedding = await end_to_end(folder)
+    ours["end_to_end"] = with_embedding.pop("teller")
+    return {"teller": ours, "rivals": rivals | with_embedding, "machine": machine()}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--sizes", default="1000,10000,100000")
+    parser.add_argument("--gptcache-up-to", type=int, default=10_000)
+    parser.add_argument("--no-judge", action="store_true", help="measure finding alone")
+    parser.add_argument("--json", action="store_true")
+    for name in ("--open", "--write-to"):  # how the benchmark starts its own other processes
+        parser.add_argument(name, type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--kind", default="full", help=argparse.SUPPRESS)
+    parser.add_argument("--first", type=int, default=0, help=argparse.SUPPRESS)
+    asked = parser.parse_args()
+    faiss.omp_set_num_threads(1)
+    if asked.write_to:
+        asyncio.run(write_to(asked.write_to, asked.kind, asked.first))
+    elif asked.open:
+        print(json.dumps(asyncio.run(open_once(asked.open, asked.kind))))
+    else:
+        with tempfile.TemporaryDirectory() as folder:
+            report(asyncio.run(run(asked, Path(folder))), as_json=asked.json)
+
+
+if __name__ == "__main__":
+    main()
