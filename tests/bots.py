@@ -38,6 +38,7 @@ class ScriptedBot:
     """The parts, so that a test can look into them, and the orchestrator over them."""
 
     filed: dict[str, tuple[Passage, ...]] = field(default_factory=lambda: {QUESTION: (FREEZE,)})
+    otherwise: tuple[Passage, ...] = ()
     generator: ScriptedGenerator = field(default_factory=ScriptedGenerator)
     transcriber: ScriptedTranscriber = field(default_factory=ScriptedTranscriber)
     synthesizer: ScriptedSynthesizer | None = field(default_factory=ScriptedSynthesizer)
@@ -46,7 +47,7 @@ class ScriptedBot:
 
     def __post_init__(self) -> None:
         self.observer, self.embedder, self.clock = ScriptedObserver(), ScriptedEmbedder(), ScriptedClock()
-        self.knowledge = ScriptedKnowledge(self.filed)
+        self.knowledge = ScriptedKnowledge(self.filed, otherwise=self.otherwise)
         self.cache = SemanticCache(
             CacheStore(log=self.log, make_index=lambda: ScriptedIndex(self.embedder.dim)),
             self.embedder,

@@ -1,11 +1,11 @@
 """Personal data that a caller says reaches no sink: cache, log, model, embedder, knowledge, records."""
 
 import pytest
-
-from teller.engines.scripted import ScriptedGenerator, ScriptedTranscriber
-from teller.turn import Speech
 from tests.bots import FREEZE, ScriptedBot
 from tests.test_orchestrator import SPEECH
+
+from teller.engines.scripted import ScriptedTranscriber
+from teller.turn import Speech
 
 CANARIES = {
     "5500 0055 5555 5559": "my card 5500 0055 5555 5559 was declined, why",
@@ -38,9 +38,8 @@ def sinks(bot, events) -> str:
 
 @pytest.mark.parametrize(("secret", "said"), CANARIES.items())
 async def test_a_secret_that_is_spoken_reaches_no_sink(secret, said):
-    bot = ScriptedBot(transcriber=ScriptedTranscriber([said]), generator=ScriptedGenerator())
-    # Whatever the redacted question is, knowledge covers it: so generator and cache see all that they ever could.
-    bot.knowledge.search = _covers_all
+    # Knowledge covers whatever the redacted question is, so generator and cache see all that they ever could.
+    bot = ScriptedBot(transcriber=ScriptedTranscriber([said]), otherwise=(FREEZE,))
     events = [event async for event in bot.orchestrator.turn(Speech(SPEECH.pcm), bot.call())]
 
     found = sinks(bot, events)
@@ -48,7 +47,3 @@ async def test_a_secret_that_is_spoken_reaches_no_sink(secret, said):
     assert bot.generator.asked or events[1].answer.source.value in ("tool", "refused", "handoff")
     assert secret.casefold() not in found
     assert secret.replace(" ", "").replace("-", "").casefold() not in found.replace(" ", "").replace("-", "")
-
-
-async def _covers_all(question, *, limit=5):
-    return (FREEZE,)

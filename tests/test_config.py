@@ -71,7 +71,7 @@ def test_secrets_are_never_shown(tmp_path):
     shown = f"{list(loaded.rows())} {loaded.settings!r}"
     assert "a-long-secret-token" not in shown
     assert "key-key-key" not in shown
-    assert dict((name, value) for name, value, _ in loaded.rows())["server_token"] == "set"
+    assert {name: value for name, value, _ in loaded.rows()}["server_token"] == "set"
     assert loaded.settings.server_token.get_secret_value() == "a-long-secret-token"
 
 

@@ -5,13 +5,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from tests.bots import FREEZE, QUESTION, ScriptedBot
 
 from teller.audio import Pcm
 from teller.call import State
 from teller.engines.scripted import Fault, ScriptedGenerator, ScriptedLog, ScriptedSynthesizer, ScriptedTranscriber
 from teller.errors import CallError, EngineError, InputError, StoreError
 from teller.turn import Done, Heard, MissReason, Said, Sound, Source, Speech, Transcript
-from tests.bots import FREEZE, QUESTION, ScriptedBot
 
 SPEECH = Speech(Pcm((np.sin(np.arange(16_000)) * 9_000).astype(np.int16), 16_000))
 

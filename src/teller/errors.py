@@ -12,8 +12,8 @@
     │   └── StoreCorrupt      what is stored cannot be read: says where, and what to do
     └── BusyError             refused for load: try again (retryable)
 
-A third party's error is translated once, in the engine or store that met it, `raise ... from exc`. Messages say what was
-found, what was wanted and what to do; they carry no secret, no caller's words and no machine path that a caller could see.
+A third party's error is translated once, in the engine or store that met it, `raise ... from exc`. Messages say what
+was found, what was wanted and what to do; they carry no secret, no caller's words, no path that a caller could see.
 """
 
 from __future__ import annotations

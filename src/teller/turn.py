@@ -1,7 +1,7 @@
 """The words of one turn, in the order in which they come to be.
 
-Speech -> Transcript -> Redaction(Question) -> Hit | Miss -> Answer -> TurnRecord. All are frozen; a wrong order does not
-type-check. Only `redaction.redact` makes a `Question`, so text that reaches the cache, the log, the model and the
+Speech -> Transcript -> Redaction(Question) -> Hit | Miss -> Answer -> TurnRecord. All are frozen; a wrong order does
+not type-check. Only `redaction.redact` makes a `Question`, so text that reaches the cache, the log, the model and the
 telemetry has been redacted.
 """
 
@@ -174,7 +174,7 @@ class Answer:
 
     Attributes:
         text: a few spoken sentences.
-        answer_id: identity for consensus: the approved answer's id, the tool's name with its values, else a hash of the text.
+        answer_id: identity for consensus: the approved answer's id, the tool's name with its values, else a text's hash.
         stamps: what it depends on, as in "rate:personal_loan_apr@3"; a change of one makes it stale.
         evidence: set if and only if `source` is CACHE.
         reason: why it was refused or handed over; empty otherwise.

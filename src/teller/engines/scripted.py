@@ -285,18 +285,20 @@ class ScriptedGenerator:
 
 
 class ScriptedKnowledge:
-    """Finds the passages that are filed under exactly this question (case does not count)."""
+    """Finds the passages that are filed under exactly this question (case does not count), `otherwise` those for all."""
 
     def __init__(
         self,
         filed: Mapping[str, Sequence[Passage]] = MappingProxyType({}),
         *,
+        otherwise: Sequence[Passage] = (),
         version: str = "1",
         fault: TellerError | None = None,
     ) -> None:
         self.version = version
         self.fault = fault
         self._filed = {text.casefold(): tuple(passages) for text, passages in filed.items()}
+        self._otherwise = tuple(otherwise)
 
     async def search(
         self,
@@ -308,7 +310,7 @@ class ScriptedKnowledge:
         """As `KnowledgeIndex.search`; raises `fault` if one is set."""
         if self.fault is not None:
             raise self.fault
-        found = self._filed.get(question.text.casefold(), ())
+        found = self._filed.get(question.text.casefold(), self._otherwise)
         return tuple(sorted(found, key=lambda passage: -passage.score)[:limit])
 
 

@@ -57,7 +57,7 @@ def train(asks: Rows, answer_of: NDArray[np.int64], texts: Rows) -> Rows:
     )
     belongs = functional.one_hot(answers, len(texts)).float()
     for _ in range(EPOCHS):
-        for batch in torch.randperm(len(questions)).split(BATCH):
+        for batch in torch.split(torch.randperm(len(questions)), BATCH):
             hidden = (torch.rand(1, asks.shape[1]) > DROPPED).float()
             probe = functional.normalize((questions[batch] * hidden) @ metric, dim=-1)
             similarity = probe @ functional.normalize(questions @ metric, dim=-1).T
@@ -68,7 +68,7 @@ def train(asks: Rows, answer_of: NDArray[np.int64], texts: Rows) -> Rows:
             away = PULL * ((metric - identity) ** 2).sum()
             loss = functional.cross_entropy(by_asks + scale * by_text, answers[batch]) + away
             optimiser.zero_grad()
-            loss.backward()
+            torch.autograd.backward(loss)
             optimiser.step()
     return metric.detach().numpy()
 
