@@ -12,6 +12,7 @@ import tomllib
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from importlib import resources
 from itertools import pairwise
 
@@ -44,6 +45,8 @@ _USED_TO = re.compile(
     r"(?<!\bis )(?<!\bare )(?<!\bbe )(?<!\bwas )(?<!\bwere )(?<!\bam )(?<!\bget )(?<!\bgetting )\bused? to (?!.{0,3}$)"
 )
 _PARTICLES = frozenset({"in", "on", "off", "out", "up", "down", "over", "back", "away"})
+_NONE: frozenset[str] = frozenset()
+_KNOWN_WORDS = 8_192  # whose prefixes are remembered
 _HE, _SHE = frozenset({"he", "him", "his", "himself"}), frozenset({"she", "her", "hers", "herself"})
 
 
@@ -67,12 +70,14 @@ class Reading:
 
     Attributes:
         words: of the canonical text.
+        names: words with a capital inside a sentence, lower-cased.
         content: the words that carry the subject, in order.
         negations: how many negations touch what is asked.
     """
 
     question: Question
     words: tuple[str, ...]
+    names: frozenset[str]
     content: tuple[str, ...]
     negations: int
 
@@ -91,6 +96,7 @@ class Guards:
         self._breaks = frozenset(words["breaks"].split())
         self._before, self._after = frozenset(words["before"].split()), frozenset(words["after"].split())
         self._opposite: dict[str, set[str]] = {}
+        self._stripped = lru_cache(maxsize=_KNOWN_WORDS)(_stripped)
         pairs = [tuple(pair) for pair in opposites]
         self._phrases = [(left.split(), right.split()) for left, right in pairs if " " in left + right]
         for left, right in [*words["opposites"], *(pair for pair in pairs if " " not in "".join(pair))]:
@@ -104,7 +110,7 @@ class Guards:
         words = tuple(line.split())
         negations = sum(word in self._negators for word in _HEDGES.sub(" ", line).split())
         content = tuple(word for word in words if word not in self._small and word not in self._negators)
-        return Reading(question, words, content, negations)
+        return Reading(question, words, self._names(question.text), content, negations)
 
     def difference(self, asked: Reading, stored: Reading) -> Difference | None:
         """The first difference that forbids giving one's answer to the other; None if no rule finds any."""
@@ -120,26 +126,33 @@ class Guards:
         )
 
     def _name_difference(self, asked: Reading, stored: Reading) -> Difference | None:
-        here, there = (self._names(r.question.text) - set(o.words) for r, o in ((asked, stored), (stored, asked)))
+        if not (asked.names and stored.names):
+            return None
+        here, there = asked.names.difference(stored.words), stored.names.difference(asked.words)
         if not (here and there):
             return None
         found = f"{', '.join(sorted(here))} against {', '.join(sorted(there))}"
         return Difference("names", MissReason.VALUES_DIFFER, found)
 
-    def _names(self, text: str) -> set[str]:
+    def _names(self, text: str) -> frozenset[str]:
         """Words with a capital inside a sentence, lower-cased; none where capitals mean nothing."""
+        if text == text.lower():
+            return _NONE
         words = re.findall(r"[^\W\d_]+|[.!?]", text)
         inside = [word for before, word in pairwise(words) if before not in ".!?" and word not in ".!?"]
         capital = {word.casefold() for word in inside if word[0].isupper()} - {"i"}
-        return set() if capital & self._small else capital  # a Headline, or SHOUTED
+        return _NONE if capital & self._small else frozenset(capital)  # a Headline, or SHOUTED
 
     def _polarity_difference(self, asked: Reading, stored: Reading) -> Difference | None:
         turns = [f"{asked.negations} against {stored.negations} negations"] * ((asked.negations + stored.negations) % 2)
         here, there = set(asked.words) - set(stored.words), set(stored.words) - set(asked.words)
         opposed = len(turns)
+        prefixed: dict[str, set[str]] = {}
+        for other in there:
+            for stem in self._stripped(other):
+                prefixed.setdefault(stem, set()).add(other)
         for word in sorted(here):
-            facing = (self._opposite.get(word, set()) | _stripped(word)) & there
-            facing |= {other for other in there if word in _stripped(other)}
+            facing = (self._opposite.get(word, _NONE) | self._stripped(word)) & there | prefixed.get(word, _NONE)
             if facing:
                 turns.append(f"{word} against {min(facing)}")
         if len(turns) == opposed:
@@ -160,7 +173,10 @@ class Guards:
         after = [bool(self._after & set(reading.words)) for reading in (asked, stored)]
         if before[0] != before[1] and after[0] != after[1] and before[0] == after[1]:
             return Difference("time", MissReason.POLARITY_DIFFERS, "before against after")
-        once = [bool(_USED_TO.search(" ".join(reading.words))) for reading in (asked, stored)]
+        once = [
+            ("used" in r.words or "use" in r.words) and bool(_USED_TO.search(" ".join(r.words)))
+            for r in (asked, stored)
+        ]
         if once[0] != once[1]:
             return Difference("time", MissReason.POLARITY_DIFFERS, "once against now")
         return None
@@ -233,8 +249,12 @@ def _listed(values: Counter[tuple[ValueKind, str]]) -> str:
     return ", ".join(f"{kind} {canonical}" for kind, canonical in sorted(values)) or "none"
 
 
-def _stripped(word: str) -> set[str]:
-    return {word[len(prefix) :] for prefix in _PREFIXES if word.startswith(prefix) and len(word) > len(prefix) + 3}
+def _stripped(word: str) -> frozenset[str]:
+    if not word.startswith(_PREFIXES):
+        return _NONE
+    return frozenset(
+        word[len(prefix) :] for prefix in _PREFIXES if word.startswith(prefix) and len(word) > len(prefix) + 3
+    )
 
 
 def _holds(words: Sequence[str], phrase: Sequence[str]) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Protocol
 
 import numpy as np
@@ -86,6 +87,7 @@ class CertifiedJudge:
     ) -> None:
         self._regions = regions
         self._guards = Guards(opposites)
+        self._reading = lru_cache(maxsize=_KNOWN_QUESTIONS)(self._guards.read)  # what is asked often is near often
         self._verifier = verifier or Verifier()
         self.name = f"{_VERSION}-{self._verifier.name}"
 
@@ -158,7 +160,7 @@ class CertifiedJudge:
         return [n for n in near if n.answer_id not in lone or self._guards.difference(asked, self._read(n)) is None]
 
     def _read(self, neighbour: Neighbour) -> Reading:
-        return self._guards.read(Question(neighbour.question, neighbour.values))
+        return self._reading(Question(neighbour.question, neighbour.values))
 
     def _alike(self, asked: Reading, words: Floats | None, stored: Reading, best: Neighbour) -> float:
         """The verifier's log-odds, within limits; unlike where it cannot see both, very alike for equal words."""
@@ -172,6 +174,7 @@ class CertifiedJudge:
 
 
 _VERSION = "consensus-1"
+_KNOWN_QUESTIONS = 16_384  # of a kilobyte and a half each
 _FAR = 0.5  # cosine below which a neighbour is not about the same thing
 _SPLIT = 0.2  # margin below which the neighbours speak for different answers
 _MOST_ALIKE = 5.0
