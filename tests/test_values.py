@@ -500,12 +500,14 @@ REPEATED = (
 
 @pytest.mark.parametrize("piece", REPEATED)
 def test_the_steps_of_reading_grow_with_the_length_of_the_text(piece, monkeypatch):
-    short, long = (_steps((piece * size)[:size], monkeypatch) for size in (2_000, 20_000))
+    short, long = (_steps((piece * size)[:size], monkeypatch) for size in (1_000, 10_000))
 
-    assert 0 < long < 11 * short + 1_000
+    assert 0 < long < 11 * short + 100
 
 
-@pytest.mark.parametrize("piece", REPEATED)
+@pytest.mark.parametrize(
+    "piece", ["one ", "9", "9 ", "oh ", "1.", "one hundred and ", "[a", "£", "what is my balance "]
+)
 def test_100_kb_are_read(piece):
     text = (piece * 100_000)[:100_000]
 
