@@ -10,7 +10,7 @@ A rule that is unsure takes out: a placeholder too many costs an answer, a card 
 | [code] | 4 to 10 digits beside "code", "passcode", "OTP" | RFC 4226 section 5.3 has 6 to 8 |
 | [iban] | a country's code and length, or 10 and more digits after one | ISO 13616, ISO 7064 mod 97-10 |
 | [sort-code] | 6 digits after "sort code", or 12-34-56 | UK: Pay.UK sort code |
-| [account] | 8 digits, or 6 to 17 after "account" | UK: 8 digits; longest national BBAN part 17 |
+| [account] | 8 digits, or 6 to 17 after "account" | UK: 8 digits; Nacha: at most 17 |
 | [phone] | 10 or 11 digits from 0, 8 and more after +, or 6 and more after "phone" | ITU-T E.164, Ofcom |
 | [number] | other 6 digits and more in a row; 13 and more however parted | a misheard card is still a card |
 | [dob] | a date of the calendar near "born", "birth", "birthday" | |
