@@ -66,7 +66,7 @@ async def test_a_stopping_house_takes_nobody() -> None:
 
 def test_a_call_is_resumed_until_it_is_idle_for_too_long() -> None:
     bot, clock = StageBot(), ScriptedClock()
-    calls = Calls(bot.new_call, ServerLimits(idle_timeout_s=60, max_call_s=150), clock.monotonic)
+    calls = Calls(bot.new_call, ServerLimits(idle_timeout_s=60, max_call_s=1_000), clock.monotonic)
     kept = calls.begin()
     clock.advance(59)
     assert calls.resume(kept.token) is kept

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import math
+import signal
 import socket
+import threading
+from collections.abc import Generator
+from contextlib import contextmanager
 
 import uvicorn
 from uvicorn._types import ASGISendEvent
@@ -71,12 +75,28 @@ class CallProtocol(WebSocketsSansIOProtocol):
 
 
 class DrainingServer(uvicorn.Server):
-    """A uvicorn server that lets running turns end before it closes their connections."""
+    """A uvicorn server that lets running turns end before it closes their connections, and then returns.
+
+    uvicorn itself raises the signal that stopped it once more, which would end the process before the bot is closed.
+    """
 
     def __init__(self, config: uvicorn.Config, lines: Lines, drain_s: float) -> None:
         super().__init__(config)
         self._lines = lines
         self._drain_s = drain_s
+
+    @contextmanager
+    def capture_signals(self) -> Generator[None]:
+        """Stop on SIGINT and SIGTERM while the block runs."""
+        if threading.current_thread() is not threading.main_thread():
+            yield  # only the main thread may
+            return
+        before = {number: signal.signal(number, self.handle_exit) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Drain, then shut down as uvicorn does."""

@@ -39,19 +39,23 @@ def serve(settings: Settings, announce: Callable[[str], None]) -> None:
 
 async def _serve(settings: Settings, announce: Callable[[str], None]) -> None:
     host = settings.server.host
-    with _listen(host, settings.server.port) as listening:
+    with _bound(host, settings.server.port) as listening:
         async with open_bot(settings) as bot:
             server = make_server(bot, limits_of(settings), host, settings.server.port)
             announce(f"Teller listens on {_url(host, listening)} (Ctrl-C stops it)")
             await server.serve(sockets=[listening])
 
 
-def _listen(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+def _bound(host: str, port: int) -> socket.socket:
+    """A socket that holds the port and does not listen yet: nobody is let in before the bot is open."""
+    bound = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
     try:
-        return socket.create_server((host, port), family=family, backlog=512)
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind((host, port))
     except OSError as exc:
+        bound.close()
         raise ConfigError(f"cannot listen on {host}, port {port}: {exc.strerror}; choose another with --port") from exc
+    return bound
 
 
 def _url(host: str, listening: socket.socket) -> str:
