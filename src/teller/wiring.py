@@ -94,6 +94,12 @@ class Bot:
 
         return read_sound(data, max_duration_s=self.settings.server.max_audio_s)
 
+    async def ready(self) -> dict[str, str]:
+        """Each engine by its name, with "ok": a bot that could not open one would not be here."""
+        parts = self.orchestrator
+        engines = (parts.transcriber, parts.embedder, parts.generator, parts.synthesizer)
+        return {engine.name: "ok" for engine in engines if engine is not None}
+
     def greeting(self) -> str:
         """What a caller hears first: that this is a machine, and that calls may be recorded."""
         return policy.GREETING.format(bank=BANK_NAME)
@@ -302,8 +308,9 @@ async def open_cache(settings: Settings, *, whole: bool = False) -> AsyncIterato
     home = open_home(settings.home)
     async with AsyncExitStack() as stack:
         logs = open_logs(settings, home, stack)
-        named = None if whole else await embedder_of(logs.shared)
-        embedder: Embedder = named or await asyncio.to_thread(open_embedder, settings, home)
+        embedder: Embedder | None = None if whole else await embedder_of(logs.shared)
+        if embedder is None:
+            embedder = await asyncio.to_thread(open_embedder, settings, home)
         if not whole:
             nothing_is_asked = Basis("unknown", "unknown", "unknown", "unknown")
             yield await build_cache(settings, home, logs, embedder, nothing_is_asked, SystemClock())

@@ -7,6 +7,8 @@ embedder. Not in it: quarantine, customers' own answers, checks and hits: trust 
 from __future__ import annotations
 
 import json
+import os
+import secrets
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -51,6 +53,28 @@ def to_line(entry: Entry) -> str:
         "hits": entry.hits,
     }
     return json.dumps(fields, ensure_ascii=False)
+
+
+def write_lines(path: Path, lines: Iterable[str]) -> int:
+    """Write lines to a new file that only its owner can read, whole or not at all; gives how many.
+
+    Raises:
+        InputError: if the file is there already or cannot be written.
+    """
+    partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+    count = 0
+    try:
+        if path.exists():
+            raise InputError(f"{path} is there already: name another file")
+        with os.fdopen(os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w", encoding="utf-8") as file:
+            for line in lines:
+                file.write(line + "\n")
+                count += 1
+        partial.rename(path)
+    except OSError as exc:
+        partial.unlink(missing_ok=True)
+        raise InputError(f"{path}: cannot be written: {exc.strerror or type(exc).__name__}") from exc
+    return count
 
 
 def read_lines(path: Path) -> Iterator[Carried]:

@@ -37,9 +37,14 @@ class RiskRegions:
         self._certified = HitMonitor()
 
     @property
+    def made_with(self) -> str:
+        """Identity of the judge and the embedder in use."""
+        return self._made_with()
+
+    @property
     def is_foreign(self) -> bool:
         """Whether the calibration is about another judge or embedder, and so closes every class."""
-        return self.calibration is not None and self.calibration.get("made_with") != self._made_with()
+        return self.calibration is not None and self.calibration.get("made_with") != self.made_with
 
     def region(self, risk_class: str) -> Region | None:
         """The region in force; None if the class is closed."""
@@ -53,9 +58,9 @@ class RiskRegions:
         return found if found < 1.0 else None
 
     def calibrate(self, body: Mapping[str, Any]) -> None:
-        """As `ClassMonitor.calibrate`."""
-        self.calibration = body
-        if not self.is_foreign:
+        """As `ClassMonitor.calibrate`; a body that is "withdrawn" leaves none in force."""
+        self.calibration = None if body.get("withdrawn") else body
+        if self.calibration is not None and not self.is_foreign:
             self._certified.calibrate(body)
 
     def observe(self, risk_class: str, right: bool, probability: float) -> None:

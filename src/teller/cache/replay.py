@@ -7,10 +7,12 @@ nobody to be right with. Leaving one question out of a full cache would hide tha
 
 from __future__ import annotations
 
+import csv
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 
@@ -19,8 +21,11 @@ from teller.cache.canonical import exact_text
 from teller.cache.events import pack_vector, unpack_vector
 from teller.cache.judge import CertifiedJudge
 from teller.cache.verdict import Accept, Neighbour, Probe
+from teller.errors import InputError, KnowledgeError
 from teller.ports import Embedder, VectorIndex, Vectors
 from teller.turn import DataClass, Question
+
+_MAX_LABELLED = 200_000  # vectors of so many take 300 MB
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +112,65 @@ async def replay(
             shelf.put(one, exact, vector, judge.sketch(one.question, vector, tokens))
         asked(at)
     return found
+
+
+def read_labelled(
+    path: Path, *, text: str, label: str, read: Callable[[str], Question], data_class: Callable[[str], DataClass]
+) -> list[Labelled]:
+    """The questions of a CSV file with a header.
+
+    Args:
+        path: of the file, UTF-8.
+        text: name of the questions' column.
+        label: name of the column whose entries are equal for questions with the same answer.
+        read: makes a redacted question of a text.
+        data_class: of a label's answer.
+
+    Raises:
+        InputError: if the file cannot be read, or a column is not there.
+        KnowledgeError: naming file and line: for a row that cannot be used; without rows, or with one label only.
+    """
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            found = [
+                Labelled(question, answer_id, data_class(answer_id))
+                for question, answer_id in _rows(csv.DictReader(file, strict=True), path, text, label, read)
+            ]
+    except UnicodeDecodeError as exc:
+        raise KnowledgeError(f"{path.name}: not UTF-8 text; save the file as UTF-8") from exc
+    except OSError as exc:
+        raise InputError(f"{path}: cannot be read: {exc.strerror or type(exc).__name__}") from exc
+    if not found:
+        raise KnowledgeError(f"{path.name}: no question in it, only a header")
+    if len({one.answer_id for one in found}) == 1:
+        raise KnowledgeError(f"{path.name}: every question has the label {found[0].answer_id!r}: no hit could be wrong")
+    return found
+
+
+def _rows(
+    reader: csv.DictReader[str], path: Path, text: str, label: str, read: Callable[[str], Question]
+) -> Iterator[tuple[Question, str]]:
+    try:
+        columns = reader.fieldnames or []
+        for option, name in (("--text", text), ("--label", label)):
+            if name not in columns:
+                there = ", ".join(map(repr, columns)) or "none"
+                raise InputError(f"{path.name} has no column {name!r}; there are: {there}. Name it with {option}")
+        for count, row in enumerate(reader, 1):
+            where = f"{path.name}:{reader.line_num}"
+            if count > _MAX_LABELLED:
+                raise KnowledgeError(f"{where}: more than {_MAX_LABELLED:,} questions; a sample is evidence enough")
+            asked, answer_id = row[text], row[label]
+            if not (asked or "").strip() or not (answer_id or "").strip():
+                raise KnowledgeError(f"{where}: {text if not (asked or '').strip() else label} is empty")
+            if None in row or None in row.values():
+                raise KnowledgeError(f"{where}: more or fewer fields than the {len(columns)} of the header")
+            try:
+                yield read(asked), answer_id.strip()
+            except InputError as exc:
+                raise KnowledgeError(f"{where}: {exc}") from exc
+    except csv.Error as exc:
+        raise KnowledgeError(f"{path.name}:{reader.line_num}: not CSV: {exc}") from exc
 
 
 class _Shelf:

@@ -1,14 +1,22 @@
-"""The edge of every command line: errors become one clear line and an exit code; no traceback reaches a user."""
+"""The edge of every command line: settings, tables, and errors as one clear line and an exit code."""
 
 from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
 
 from teller.errors import TellerError
 
+if TYPE_CHECKING:
+    from teller.config import Loaded
+
+_WIDE = 200  # columns where the output is no terminal
 _INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 
 
@@ -25,6 +33,51 @@ def run_app(app: Callable[[], object]) -> None:
         # The reader has gone, as in `teller chat | head`; without this Python complains once more while it shuts down.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(0) from None
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What the command line says about settings; read when a command needs them."""
+
+    config: Path | None
+    flags: dict[str, str]
+
+    def load(self, **more: object) -> Loaded:
+        """The settings, with a command's own options ("server_port") on top; None leaves a setting as it is."""
+        from teller.config import load
+
+        own = {name.replace("_", ".", 1): str(value) for name, value in more.items() if value is not None}
+        return load(self.config, self.flags | own)
+
+
+def given(config: Path | None, home: Path | None, assignments: Sequence[str] | None) -> Given:
+    """Read the options that every command line has: --config, --home, --set.
+
+    Raises:
+        typer.BadParameter: if an assignment is not of the form name=value.
+    """
+    flags = {}
+    for assignment in assignments or []:
+        name, equals, value = assignment.partition("=")
+        if not equals:
+            raise typer.BadParameter(f"'{assignment}' is not of the form name=value", param_hint="--set")
+        flags[name.strip()] = value.strip()
+    if home is not None:
+        flags["home"] = str(home)
+    return Given(config, flags)
+
+
+def show_table(header: Sequence[str], rows: Iterable[Sequence[str]], title: str = "") -> None:
+    """Print a table; text that is not for a terminal is not cut to a width."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(*header, box=None, pad_edge=False, title=title or None, title_justify="left")
+    for row in rows:
+        table.add_row(*map(Text, row))
+    console = Console() if sys.stdout.isatty() else Console(width=_WIDE)
+    console.print(table)
 
 
 def _program() -> str:

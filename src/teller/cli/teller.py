@@ -7,18 +7,16 @@ import json
 import sys
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from teller.cli.edge import run_app
+from teller.cli.edge import given, run_app, show_table
 
 if TYPE_CHECKING:
     from teller.audio import Pcm
     from teller.call import Call
-    from teller.config import Loaded
     from teller.turn import Speech, Transcript, TurnRecord
     from teller.wiring import Bot
 
@@ -42,7 +40,8 @@ def _options(
     ] = None,
     home: Annotated[Path | None, typer.Option(help="Folder of everything that Teller keeps.")] = None,
     assignments: Annotated[
-        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="One setting, as in --set cache.mode=exact. Repeatable.")
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="One setting, as in --set cache.mode=exact. Repeatable."),
     ] = None,
     version: Annotated[bool, typer.Option("--version", help="Print the version and stop.")] = False,
 ) -> None:
@@ -51,30 +50,7 @@ def _options(
 
         typer.echo(f"teller {__version__}")
         raise typer.Exit
-    flags = {}
-    for assignment in assignments or []:
-        name, equals, value = assignment.partition("=")
-        if not equals:
-            raise typer.BadParameter(f"'{assignment}' is not of the form name=value", param_hint="--set")
-        flags[name.strip()] = value.strip()
-    if home is not None:
-        flags["home"] = str(home)
-    context.obj = _Given(config, flags)
-
-
-@dataclass(frozen=True, slots=True)
-class _Given:
-    """What the command line says about settings; read when a command needs them."""
-
-    config: Path | None
-    flags: dict[str, str]
-
-    def load(self, **more: object) -> Loaded:
-        """The settings, with a command's own options ("server_port") on top; None leaves a setting as it is."""
-        from teller.config import load
-
-        own = {name.replace("_", ".", 1): str(value) for name, value in more.items() if value is not None}
-        return load(self.config, self.flags | own)
+    context.obj = given(config, home, assignments)
 
 
 @app.command(epilog="Example: teller serve --port 9000")
@@ -149,8 +125,8 @@ def doctor(context: typer.Context, as_json: _AsJson = False) -> None:
     if as_json:
         typer.echo(json.dumps([check.as_dict() for check in checks]))
     else:
-        _table(("", "part", "configured", "where", "result"), [check.row() for check in checks])
-    if any(check.blocks for check in checks):
+        show_table(("", "part", "configured", "where", "result"), [check.row() for check in checks])
+    if not all(check.works for check in checks):
         raise typer.Exit(1)
 
 
@@ -161,7 +137,7 @@ def show_config(context: typer.Context, as_json: _AsJson = False) -> None:
     if as_json:
         typer.echo(json.dumps({name: {"value": value, "origin": origin} for name, value, origin in rows}))
     else:
-        _table(("setting", "value", "from"), rows)
+        show_table(("setting", "value", "from"), rows)
 
 
 def _bot(context: typer.Context, *, speech: bool) -> AbstractAsyncContextManager[Bot]:
@@ -242,16 +218,6 @@ def _complain(error: Exception, *, as_json: bool) -> None:
         typer.echo(json.dumps({"error": str(error)}))
     else:
         typer.secho(str(error), fg="red", err=True)
-
-
-def _table(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(*header, box=None, pad_edge=False)
-    for row in rows:
-        table.add_row(*row)
-    Console().print(table)
 
 
 def main() -> None:

@@ -1,0 +1,96 @@
+"""`cache-manager`: what is in the semantic cache, why, how far it is trusted; evict, purge, verify, calibrate.
+
+Works on the shared log, also while servers run on it: they see a change at their next lookup. Asks nothing back.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from teller.cli import cache_changing, cache_showing, cache_trusting
+from teller.cli.edge import given, run_app
+
+app = typer.Typer(
+    name="cache-manager",
+    help="The semantic cache: what is in it and why, how far it is trusted, and how to change that while it serves.",
+    add_completion=False,
+    rich_markup_mode=None,  # plain help: loading rich would double the start-up time
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+@app.callback(
+    invoke_without_command=True,
+    epilog="Examples: cache-manager stats; cache-manager --evict --threshold=0.6; cache-manager explain 'lost my card'",
+)
+def _options(  # noqa: PLR0913  one for each option
+    context: typer.Context,
+    config: Annotated[
+        Path | None, typer.Option(help="Settings file (TOML). Default: $TELLER_CONFIG, then ./teller.toml.")
+    ] = None,
+    home: Annotated[Path | None, typer.Option(help="Folder of everything that Teller keeps.")] = None,
+    assignments: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="One setting, as in --set cache.mode=exact. Repeatable."),
+    ] = None,
+    version: Annotated[bool, typer.Option("--version", help="Print the version and stop.")] = False,
+    evict_below: Annotated[bool, typer.Option("--evict", help="As the command `evict`, with --threshold.")] = False,
+    inspect: Annotated[bool, typer.Option("--inspect", help="As the commands `stats` and `list`.")] = False,
+    threshold: Annotated[float | None, typer.Option(help="With --evict: accuracy below which entries go.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="With --evict: only show which.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="With --evict or --inspect: print JSON.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", hidden=True)] = False,  # noqa: ARG001  nothing is ever asked
+) -> None:
+    if version:
+        from teller import __version__
+
+        typer.echo(f"cache-manager {__version__}")
+        raise typer.Exit
+    context.obj = given(config, home, assignments)
+    chosen = [name for name, said in (("--evict", evict_below), ("--inspect", inspect)) if said]
+    if len(chosen) + (context.invoked_subcommand is not None) > 1:
+        raise typer.BadParameter("give one of --evict, --inspect or a command", param_hint=chosen[0])
+    if (threshold is not None or dry_run) and not evict_below:
+        raise typer.BadParameter("belongs to --evict here, or behind the command", param_hint="--threshold/--dry-run")
+    if evict_below:
+        cache_changing.evict(context, threshold=threshold, dry_run=dry_run, as_json=as_json)
+    elif inspect:
+        cache_showing.inspect(context, as_json=as_json)
+    elif context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+
+
+_COMMANDS = (
+    ("stats", cache_showing.stats, "Example: cache-manager stats --json"),
+    ("watch", cache_showing.watch, "Example: cache-manager watch --every 5"),
+    ("list", cache_showing.list_entries, "Example: cache-manager list --class product --sort accuracy --limit 20"),
+    ("show", cache_showing.show, "Example: cache-manager show 17"),
+    ("explain", cache_showing.explain, "Example: cache-manager explain 'how do I freeze my card?'"),
+    ("check", cache_showing.check, "Example: cache-manager check"),
+    ("evict", cache_changing.evict, "Example: cache-manager evict --threshold 0.6 --dry-run"),
+    ("purge", cache_changing.purge, "Example: cache-manager purge --stamp rate:personal_loan_apr --dry-run"),
+    ("erase", cache_changing.erase, "Example: cache-manager erase --customer 4711"),
+    ("verify", cache_changing.verify, "Example: cache-manager verify 17 --wrong"),
+    ("promote", cache_changing.promote, "Example: cache-manager list --quarantine; cache-manager promote 23"),
+    ("compact", cache_changing.compact, "Example: cache-manager compact"),
+    ("export", cache_changing.export_entries, "Example: cache-manager export entries.jsonl"),
+    ("import", cache_changing.import_entries, "Example: cache-manager import entries.jsonl"),
+    ("warm", cache_changing.warm, "Example: cache-manager warm questions.txt"),
+    (
+        "calibrate",
+        cache_trusting.calibrate,
+        "Example: cache-manager calibrate --max-false-hits 0.01 --confidence 0.95 --data labelled.csv",
+    ),
+    ("what-if", cache_trusting.what_if, "Example: cache-manager what-if --threshold 0.97 --data labelled.csv"),
+)
+for _name, _command, _example in _COMMANDS:
+    app.command(name=_name, epilog=_example)(_command)
+
+
+def main() -> None:
+    """Entry point of the `cache-manager` command."""
+    run_app(app)
