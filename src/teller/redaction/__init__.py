@@ -24,7 +24,7 @@ A rule that is unsure takes out: a placeholder too many costs an answer, a card 
 
 Spoken numbers count as digits ("double four", "oh", "fifty six"), and signs and hesitations between digits do not part
 them. Amounts, rates, terms, dates and the last four digits of a card stay: they are the question's values. Not found:
-names that nothing introduces, numbers given over several turns, and digits parted by whole phrases.
+names that nothing introduces, numbers given over several turns, and fewer than 12 digits in groups that phrases part.
 """
 
 from __future__ import annotations
