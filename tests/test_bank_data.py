@@ -10,6 +10,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from teller.banking.slots import TOOLS
+
 BANK = Path(__file__).parents[1] / "src" / "teller" / "data" / "bank"
 TOPICS = {
     "accounts", "bereavement", "branches", "cards", "complaints", "digital", "fees",
@@ -48,13 +50,13 @@ def test_the_bank_answers_at_least_180_questions_over_all_its_topics() -> None:
 
 def test_an_answer_has_the_fields_of_an_answer_and_no_others() -> None:
     for topic, answer in ANSWERS:
-        assert set(answer) - {"handoff", "sensitive"} == {"id", "version", "class", "title", "asks", "text"}, answer[
-            "id"
-        ]
+        fields = set(answer) - {"handoff", "sensitive", "tool"}
+        assert fields == {"id", "version", "class", "title", "asks", "text"}, answer["id"]
         assert re.fullmatch(rf"{topic}\.[a-z0-9_]+", answer["id"]), answer["id"]
         assert isinstance(answer["version"], int)
         assert answer.get("handoff", True) is True
         assert answer.get("sensitive", True) is True
+        assert answer.get("tool", "loan_payment") in TOOLS
 
 
 def test_ids_and_titles_are_unique() -> None:

@@ -174,7 +174,7 @@ class Answer:
 
     Attributes:
         text: a few spoken sentences.
-        answer_id: identity for consensus: the approved answer's id, the tool's name with its values, else a text's hash.
+        answer_id: identity for consensus: the approved answer's id, the tool's name with values, else a text's hash.
         stamps: what it depends on, as in "rate:personal_loan_apr@3"; a change of one makes it stale.
         evidence: set if and only if `source` is CACHE.
         reason: why it was refused or handed over; empty otherwise.
