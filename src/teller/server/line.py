@@ -56,7 +56,7 @@ _STOPPING = Failure("server_stopping", "the server is restarting; call again in 
 _NOT_LISTENING = Failure("not_listening", "sound came in without listen_start; it was dropped")
 
 
-class CallOver(Exception):  # noqa: N818  a call's end need not be an error
+class CallOver(Exception):
     """The call ends now.
 
     Attributes:
