@@ -1,11 +1,12 @@
 """The docs check of `make check`: what the documents claim about the tree is true.
 
-Every relative link leads somewhere; docs/settings.md is what the settings say; README's tree names every module and no
-other; every file that docs/deliverables.md names exists. `--write` brings docs/settings.md up to date.
+Every relative link leads somewhere; docs/settings.md is what the settings say; README's tree is what the modules say of
+themselves; every file that docs/deliverables.md names exists. `--write` brings settings and tree up to date.
 """
 
 from __future__ import annotations
 
+import ast
 import re
 import sys
 from pathlib import Path
@@ -14,7 +15,8 @@ from teller.config import describe
 
 ROOT = Path(__file__).resolve().parent.parent
 _LINK = re.compile(r"\[[^\]]*\]\((?!https?:|#|mailto:)([^)#\s]+)")
-_TREE_FILE = re.compile(r"^[\s│├└─]*([\w./-]+\.(?:py|toml|npz))\s", re.MULTILINE)
+_TREE = re.compile(r"```text\nsrc/teller/\n.*?```", re.DOTALL)
+_WIDTH = 150  # of a line of the tree
 _CODE_PATH = re.compile(r"`((?:src|tests|benchmarks|docs)/[\w./-]+)`")
 
 
@@ -43,30 +45,39 @@ def problems() -> list[str]:
                 found.append(f"{page.relative_to(ROOT)}: the link to {target} leads nowhere")
     if (ROOT / "docs/settings.md").read_text() != settings_page():
         found.append("docs/settings.md is not what the settings say: run python docs/check.py --write")
-    found += _tree_problems((ROOT / "README.md").read_text())
+    if tree() not in (ROOT / "README.md").read_text():
+        found.append("README.md: the tree is not what the modules say: run python docs/check.py --write")
     for path in _CODE_PATH.findall((ROOT / "docs/deliverables.md").read_text()):
         if not (ROOT / path).exists():
             found.append(f"docs/deliverables.md: there is no {path}")
     return found
 
 
-def _tree_problems(readme: str) -> list[str]:
-    block = re.search(r"```text\nsrc/teller/\n(.*?)```", readme, re.DOTALL)
-    if block is None:
-        return ["README.md: the tree of src/teller/ is missing"]
-    named = {Path(name).name for name in _TREE_FILE.findall(block[1])}
-    there = {path.name for path in (ROOT / "src/teller").rglob("*.py") if path.name != "__init__.py"}
-    return [f"README.md: the tree lacks {name}" for name in sorted(there - named)] + [
-        f"README.md: the tree names {name}, which is not there"
-        for name in sorted(named - there)
-        if not list((ROOT / "src/teller").rglob(name))
-    ]
+def tree() -> str:
+    """README's tree: every module with the first line of its docstring, packages after files."""
+    lines = ["```text", "src/teller/"]
+    package = ROOT / "src/teller"
+    for folder in [package, *sorted(path.parent for path in package.rglob("__init__.py") if path.parent != package)]:
+        depth = len(folder.relative_to(package).parts)
+        if folder != package:
+            lines.append(_line("  " * depth + folder.name + "/", folder / "__init__.py"))
+        for path in sorted(folder.glob("*.py")):
+            if path.name != "__init__.py":
+                lines.append(_line("  " * (depth + 1) + path.name, path))
+    return "\n".join([*lines, "```"])
+
+
+def _line(name: str, path: Path) -> str:
+    says = (ast.get_docstring(ast.parse(path.read_text())) or "").split("\n", 1)[0].rstrip(".")
+    return f"{name:<30}{says}"[:_WIDTH].rstrip()
 
 
 def main() -> int:
     """Check, or write what is made."""
     if "--write" in sys.argv[1:]:
         (ROOT / "docs/settings.md").write_text(settings_page())
+        readme = ROOT / "README.md"
+        readme.write_text(_TREE.sub(lambda _: tree(), readme.read_text()))
     found = problems()
     print("\n".join(found) or "docs: every link, setting and file named is there")
     return 1 if found else 0
