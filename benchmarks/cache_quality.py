@@ -221,7 +221,7 @@ def replay(
             label, score = rule(held[:count] @ vectors[place], owned[:count])
             if score >= least:
                 tally.hits += 1
-                tally.wrong += label != labels[place]
+                tally.wrong += int(label != labels[place])
                 continue
         held[count], owned[count] = vectors[place], labels[place]
         count += 1

@@ -86,7 +86,7 @@ def _drawers(rng: random.Random) -> dict[str, Callable[[], Any]]:
         "amount": lambda: f"£{rng.choice([rng.randint(1, 999), rng.randrange(1000, 90_000, 50)]):,}",
         "rate": lambda: f"{rng.randint(1, 29)}.{rng.randint(0, 9)}%",
         "date": lambda: f"{rng.randint(1, 28)} {rng.choice(MONTHS)}",
-        "duration": lambda: f"{rng.randint(2, 30)} {rng.choice(['days', 'months', 'years'])}",
+        "duration": lambda: f"{rng.randint(2, 11)} {rng.choice(['days', 'months', 'years'])}",  # none equals another
         "id": lambda: f"{rng.randint(0, 9999):04d}",
         "count": lambda: str(rng.randint(2, 40)),
         "product": lambda: rng.choice(products),
