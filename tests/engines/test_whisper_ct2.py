@@ -1,0 +1,127 @@
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from teller.audio import Pcm
+from teller.engines.whisper_ct2 import FasterWhisper, transcript_of
+from teller.errors import EngineUnavailable, InputError
+from teller.turn import Speech
+
+pytest.importorskip("faster_whisper")
+tiny_whisper = pytest.importorskip("tests.tiny_whisper")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tiny_whisper.tiny_whisper(tmp_path_factory.getbasetemp() / "tiny-whisper") / "ct2"
+
+
+@pytest.fixture(scope="module")
+def engine(folder):
+    return FasterWhisper(str(folder), device="cpu", threads=1)
+
+
+@pytest.mark.engine
+async def test_what_was_said_is_heard_with_its_confidence(engine):
+    heard = await engine.transcribe(Speech(tiny_whisper.sound()))
+    assert heard.text == tiny_whisper.TEXT
+    assert 0.5 < heard.confidence <= 1
+
+
+@pytest.mark.engine
+@pytest.mark.parametrize("pcm", [Pcm.silence(0), Pcm.silence(0.01), Pcm.silence(3), Pcm.silence(35)])
+async def test_silence_is_heard_as_nothing(engine, pcm):
+    heard = await engine.transcribe(Speech(pcm))
+    assert (heard.text, heard.confidence) == ("", 0)
+
+
+@pytest.mark.engine
+async def test_noise_is_heard_as_nothing(engine):
+    noise = np.random.default_rng(0).normal(0, 500, 48_000).astype(np.int16)
+    assert (await engine.transcribe(Speech(Pcm(noise, 16_000)))).text == ""
+
+
+@pytest.mark.engine
+async def test_another_rate_is_refused(engine):
+    with pytest.raises(InputError, match="16000 Hz, got 8000 Hz"):
+        await engine.transcribe(Speech(Pcm.silence(1, 8_000)))
+
+
+@pytest.mark.engine
+def test_the_name_says_version_and_weights_but_no_path(engine):
+    assert engine.name.endswith("-ct2-default")
+    assert "/" not in engine.name
+
+
+@pytest.mark.engine
+@pytest.mark.parametrize("missing", ["tokenizer.json", "model.bin", "config.json"])
+def test_a_folder_that_lacks_a_file_is_refused_before_the_hub_is_asked(folder, tmp_path, missing):
+    for path in folder.iterdir():
+        if path.name != missing:
+            (tmp_path / path.name).symlink_to(path)
+    with pytest.raises(EngineUnavailable, match=f"lacks {missing}"):
+        FasterWhisper(str(tmp_path))
+
+
+@pytest.mark.engine
+def test_damaged_weights_are_refused(folder, tmp_path):
+    for path in folder.iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes()[: 1_000 if path.name == "model.bin" else None])
+    with pytest.raises(EngineUnavailable, match="cannot be loaded on cpu"):
+        FasterWhisper(str(tmp_path), device="cpu")
+
+
+@pytest.mark.engine
+@pytest.mark.parametrize("model", ["small", "nobody/no-such-model", "no-such-size"])
+def test_weights_that_are_not_here_are_not_fetched(model, tmp_path, monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    with pytest.raises(EngineUnavailable, match="TELLER_ENGINES__ALLOW_DOWNLOADS"):
+        FasterWhisper(model)
+
+
+def test_without_the_package_it_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "faster_whisper", None)
+    with pytest.raises(EngineUnavailable, match=r"pip install 'teller\[whisper\]'"):
+        FasterWhisper("small")
+
+
+def test_importing_the_engine_imports_none_of_its_packages():
+    code = "import sys, teller.engines.whisper_ct2; assert not {'faster_whisper', 'ctranslate2'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def segment(text: str, *, logprob: float = -0.2, silent: float = 0.01, compression: float = 1.2, tokens: int = 4):
+    return SimpleNamespace(
+        text=text, tokens=[0] * tokens, avg_logprob=logprob, no_speech_prob=silent, compression_ratio=compression
+    )
+
+
+def test_segments_are_joined_and_their_confidence_is_weighted_by_length():
+    heard = transcript_of([segment(" Block  my", logprob=-0.1, tokens=3), segment(" card.", logprob=-0.5, tokens=1)])
+    assert heard.text == "Block my card."
+    assert heard.confidence == pytest.approx(np.exp(-0.2))
+
+
+@pytest.mark.parametrize(
+    "invented",
+    [
+        segment(" Thank you for watching!", logprob=-0.8, silent=0.9),
+        segment(" you you you you you you", compression=6.0),
+        segment(" ", tokens=1),
+    ],
+)
+def test_what_the_model_invented_is_dropped(invented):
+    assert transcript_of([invented]).text == ""
+    assert transcript_of([invented, segment(" Block my card")]).text == "Block my card"
+
+
+@pytest.mark.parametrize("said", [segment(" Yes.", silent=0.9, logprob=-0.1), segment(" Yes.", logprob=-1.5)])
+def test_one_doubt_alone_drops_nothing(said):
+    assert transcript_of([said]).text == "Yes."
+
+
+def test_no_segments_are_an_empty_text():
+    assert transcript_of([]).text == ""
