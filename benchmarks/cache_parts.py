@@ -85,10 +85,10 @@ def number_of(text: str) -> int:
     return int(text.rpartition(" v")[2], 16)
 
 
-def answer(number: int, *, chars: int = 200) -> Answer:
-    """An approved answer of its own, of so many characters."""
-    text = f"Answer {number:x}: " + "as the terms of your account say, " * (chars // 30 + 1)
-    return Answer(text[:chars], Source.APPROVED, f"kb.{number:x}", stamps=(f"sheet:{number % 10}@1",))
+def answer(number: int) -> Answer:
+    """An approved answer of 200 characters."""
+    text = f"Answer {number:x}: " + "as the terms of your account say, " * 8
+    return Answer(text[:200], Source.APPROVED, f"kb.{number:x}", stamps=(f"sheet:{number % 10}@1",))
 
 
 def percentiles(seconds: Sequence[float]) -> dict[str, float]:

@@ -4,9 +4,10 @@
 
 Every store gets the same made-up vectors (clusters of about 25, as ways of asking the same are), questions of 15 words
 and answers of 200 characters. Embedding costs nothing until the last part. A question is near a stored one and never
-the same text, so that each lookup goes all the way: catching up with the log, exact tier, neighbours, and the judge:
-guards, verifier and consensus with `full`, nothing but values and a threshold with `finding`. Times are wall times of
-one thread; `cpu_p50_ms` is the time that the processor worked, which other programs on the machine do not lengthen.
+the same text, so that each lookup goes all the way: catching up with the log, exact tier, 24 neighbours, judge. Three
+ways: `finding` has every entry an answer of its own and judges by values and a threshold only; `full` has the shipped
+judge (guards, verifier, consensus) and one answer for each cluster; `full, lone answers` is its worst case. Times are
+wall times of one thread; `cpu_p50_ms` is the time that the process worked, whatever else the machine did.
 `bytes_per_entry` is the growth of the process, index, texts and all: `grown` by writing, `warm` in a fresh process that
 opened the cache. `with_writer` is a reader beside another process that keeps 100 answers a second on the same log.
 """
@@ -22,11 +23,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import faiss
 import numpy as np
+from numpy.typing import NDArray
 
 from benchmarks.cache_parts import (
     BASIS,
@@ -42,7 +45,7 @@ from benchmarks.cache_parts import (
     report,
 )
 from benchmarks.embedder import Reference
-from benchmarks.vector_index import DIM, made_up_vectors, resident_bytes, unit
+from benchmarks.vector_index import DIM, resident_bytes, unit
 from teller.cache.events import PurgeBy
 from teller.cache.judge import CertifiedJudge, Region
 from teller.cache.semantic import CacheStore, Offer, SemanticCache
@@ -52,11 +55,12 @@ from teller.engines.minilm import MiniLm
 from teller.ports import Embedder, Vectors
 from teller.stores.snapshots import FileSnapshots
 from teller.stores.sqlite_log import SqliteLog
-from teller.turn import Hit, Question
+from teller.turn import Answer, Hit, Question
 
 LOOKUPS = 500
 BATCH = 1_000
 WRITER_HZ = 100
+LONE_UP_TO = 10_000
 
 
 class Always:
@@ -68,7 +72,7 @@ class Always:
 
 
 def judge(kind: str) -> Judge:
-    return CertifiedJudge(Always()) if kind == "full" else MinSimilarity(0.999, neighbours=24)
+    return MinSimilarity(0.999, neighbours=24) if kind == "finding" else CertifiedJudge(Always())
 
 
 def open_cache(home: Path, embedder: Embedder, kind: str) -> tuple[SqliteLog, SemanticCache]:
@@ -78,12 +82,39 @@ def open_cache(home: Path, embedder: Embedder, kind: str) -> tuple[SqliteLog, Se
     return log, SemanticCache(store, embedder, judge(kind), basis=lambda: BASIS, rules=RULES, clock=SystemTime())
 
 
-def vectors_for(count: int) -> Vectors:
-    """Rows to store, and after them rows to ask with and to write."""
-    rows = made_up_vectors(count)
-    rng = np.random.default_rng(1)
-    near = rows[rng.integers(0, count, 2 * LOOKUPS)]
-    return np.concatenate([rows, unit(near + 0.25 * unit(rng.standard_normal(near.shape)))])
+@dataclass(frozen=True, slots=True)
+class Crowd:
+    """Vectors in clusters: `count` to store, then others near them to ask with and to write.
+
+    Attributes:
+        owners: which stored row each row is near; its own number for the stored ones.
+    """
+
+    rows: Vectors
+    owners: NDArray[np.int64]
+    count: int
+    clusters: int
+
+    @staticmethod
+    def of(count: int) -> Crowd:
+        """Clusters of about 25 within themes; row n is of cluster n modulo their number."""
+        rng = np.random.default_rng(0)
+        clusters = max(4, count // 25)
+        themes = unit(rng.standard_normal((max(4, count // 5_000), DIM)))
+        apart = 0.9 * unit(rng.standard_normal((clusters, DIM)))
+        centres = unit(themes[rng.integers(len(themes), size=clusters)] + apart)
+        rows = np.empty((count + 2 * LOOKUPS, DIM), dtype=np.float32)
+        for start in range(0, count, 50_000):
+            numbers = np.arange(start, min(count, start + 50_000))
+            spread = 0.55 * rng.uniform(0.5, 1.5, (len(numbers), 1))
+            rows[numbers] = unit(centres[numbers % clusters] + spread * unit(rng.standard_normal((len(numbers), DIM))))
+        near = rng.integers(0, count, 2 * LOOKUPS)
+        rows[count:] = unit(rows[near] + 0.25 * unit(rng.standard_normal((2 * LOOKUPS, DIM))))
+        return Crowd(rows, np.concatenate([np.arange(count), near]), count, clusters)
+
+    def answer(self, number: int, kind: str) -> Answer:
+        """The answer of a row: its cluster's, or its own."""
+        return answer(int(self.owners[number]) % self.clusters if kind == "full" else number)
 
 
 async def timed(ask: Callable[[int], Awaitable[object]], numbers: Iterable[int]) -> dict[str, float]:
@@ -96,28 +127,27 @@ async def timed(ask: Callable[[int], Awaitable[object]], numbers: Iterable[int])
     return percentiles(wall) | {"cpu_p50_ms": round(float(np.median(cpu)) * 1_000, 4)}
 
 
-async def fill(cache: SemanticCache, count: int) -> float:
+async def fill(cache: SemanticCache, crowd: Crowd, kind: str) -> float:
     started = time.perf_counter()
-    for start in range(0, count, BATCH):
-        numbers = range(start, min(count, start + BATCH))
-        await cache.offer_all([Offer(question(number), answer(number), SCOPE) for number in numbers])
+    for start in range(0, crowd.count, BATCH):
+        numbers = range(start, min(crowd.count, start + BATCH))
+        await cache.offer_all([Offer(question(number), crowd.answer(number, kind), SCOPE) for number in numbers])
     return time.perf_counter() - started
 
 
-async def teller(rows: Vectors, home: Path, kind: str) -> dict[str, Any]:
-    count = len(rows) - 2 * LOOKUPS
-    embedder = GivenVectors(rows)
+async def teller(crowd: Crowd, home: Path, kind: str) -> dict[str, Any]:
+    count, embedder = crowd.count, GivenVectors(crowd.rows)
     before = resident_bytes()
     log, cache = open_cache(home, embedder, kind)
     await cache.open()
-    found: dict[str, Any] = {"fill_per_s": round(count / await fill(cache, count))}
+    found: dict[str, Any] = {"fill_per_s": round(count / await fill(cache, crowd, kind))}
     grown = round((resident_bytes() - before) / count)
 
     async def look_up(number: int) -> object:
         return await cache.lookup(question(number), SCOPE)
 
     async def keep(number: int) -> object:
-        return await cache.offer(question(number), answer(number), SCOPE)
+        return await cache.offer(question(number), crowd.answer(number, kind), SCOPE)
 
     await timed(look_up, range(count, count + 50))  # what the processor keeps near is there
     found["lookup"] = await timed(look_up, range(count, count + LOOKUPS))
@@ -163,7 +193,7 @@ def start(run: list[str]) -> subprocess.Popen[bytes]:
 
 async def write_to(home: Path, kind: str, first: int) -> None:
     """Keep answers at a steady pace until killed."""
-    log, cache = open_cache(home, GivenVectors(made_up_vectors(BATCH)), kind)
+    log, cache = open_cache(home, GivenVectors(Crowd.of(BATCH).rows), kind)
     await cache.open()
     print("writing", flush=True)
     for number in range(first, first + 100_000):
@@ -194,8 +224,8 @@ async def open_once(home: Path, kind: str) -> dict[str, Any]:
     return found
 
 
-async def bare_faiss(rows: Vectors) -> dict[str, Any]:
-    count = len(rows) - 2 * LOOKUPS
+async def bare_faiss(crowd: Crowd) -> dict[str, Any]:
+    rows, count = crowd.rows, crowd.count
     before = resident_bytes()
     index = faiss.IndexFlatIP(DIM)
     index.add(rows[:count])
@@ -208,7 +238,7 @@ async def bare_faiss(rows: Vectors) -> dict[str, Any]:
     return found | {"bytes_per_entry": {"grown": grown}}
 
 
-async def gptcache(rows: Vectors, folder: Path) -> dict[str, Any] | str:
+async def gptcache(crowd: Crowd, folder: Path) -> dict[str, Any] | str:
     try:
         from gptcache import Cache, Config
         from gptcache.adapter.api import get, init_similar_cache, put
@@ -217,7 +247,7 @@ async def gptcache(rows: Vectors, folder: Path) -> dict[str, Any] | str:
         from gptcache.similarity_evaluation import SearchDistanceEvaluation
     except ImportError:
         return "skipped: gptcache is not installed"
-    count = len(rows) - 2 * LOOKUPS
+    rows, count = crowd.rows, crowd.count
 
     class Embedding:
         dimension = DIM
@@ -300,14 +330,15 @@ def emptied(folder: Path) -> Path:
 async def run(asked: argparse.Namespace, folder: Path) -> dict[str, Any]:
     ours: dict[str, Any] = {}
     rivals: dict[str, dict[str, Any]] = {"faiss flat": {}, "gptcache": {}}
-    kinds = ["finding"] if asked.no_judge else ["finding", "full"]
     for size in map(int, asked.sizes.split(",")):
-        rows = vectors_for(size)
-        ours[str(size)] = {kind: await teller(rows, folder / f"{kind}-{size}", kind) for kind in kinds}
-        rivals["faiss flat"][str(size)] = await bare_faiss(rows)
+        crowd = Crowd.of(size)
+        kinds = ["finding"] if asked.no_judge else ["finding", "full"]
+        kinds += ["full, lone answers"] if size <= LONE_UP_TO and not asked.no_judge else []
+        ours[str(size)] = {kind: await teller(crowd, folder / f"{kind}-{size}", kind) for kind in kinds}
+        rivals["faiss flat"][str(size)] = await bare_faiss(crowd)
         if size <= asked.gptcache_up_to:
-            rivals["gptcache"][str(size)] = await gptcache(rows, emptied(folder / f"gptcache-{size}"))
-        del rows
+            rivals["gptcache"][str(size)] = await gptcache(crowd, emptied(folder / f"gptcache-{size}"))
+        del crowd
         gc.collect()
     with_embedding = await end_to_end(folder)
     ours["end_to_end"] = with_embedding.pop("teller")

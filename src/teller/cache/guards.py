@@ -108,7 +108,9 @@ class Guards:
         """Read a question for `difference`."""
         line = canonical_text(question.text)
         words = tuple(line.split())
-        negations = sum(word in self._negators for word in _HEDGES.sub(" ", line).split())
+        negations = 0
+        if not self._negators.isdisjoint(words):
+            negations = sum(word in self._negators for word in _HEDGES.sub(" ", line).split())
         content = tuple(word for word in words if word not in self._small and word not in self._negators)
         return Reading(question, words, self._names(question.text), content, negations)
 

@@ -28,7 +28,7 @@ _SQUEEZE_FROM = 1_000  # removed rows worth a renumbering
 _MAX_HELD = 10_000  # entries in quarantine; the oldest make room
 
 
-class Folded(Exception):  # noqa: N818 - not an error: events that were not read yet have been folded into later ones
+class Folded(Exception):  # not an error: events that were not read yet have been folded into later ones
     """The log must be read anew from its start."""
 
 

@@ -9,21 +9,19 @@ from teller.cache.replica import Replica
 from teller.cache.verdict import Neighbour
 from teller.ports import Vectors
 
-_SPARE = 8  # asked for beyond what is wanted, because some may have expired
-
 
 def near(
     replica: Replica, shelf: Shelf, vector: Vectors, *, wanted: int, now: float, min_accuracy: float
 ) -> list[Neighbour]:
     """At most `wanted` entries of a shelf that may be served, best first: not expired, not found wrong too often."""
-    entries, asked = replica.state.entries, wanted + _SPARE
+    entries, asked = replica.state.entries, wanted
     while True:
         similarities, ids = shelf.index.search(vector, asked)
         rows = entries.rows_of(ids)
         fit = (entries.column("expires_at")[rows] > now) & (entries.accuracy(rows) >= min_accuracy)
         if fit.sum() >= wanted or len(ids) < asked:
             break
-        asked *= 4
+        asked *= 4  # some have expired and are not swept yet
     kept = np.flatnonzero(fit)[:wanted]
     rows = rows[kept]
     columns = zip(
