@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import socket
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
@@ -21,6 +20,7 @@ from teller.engines.scripted import ScriptedDetector
 from teller.errors import InputError
 from teller.server.draining import DrainingServer, make_server
 from teller.server.limits import Lines, ServerLimits
+from teller.server.serve import bound
 from teller.turn import (
     Answer,
     Done,
@@ -213,7 +213,7 @@ async def eventually(fact: Callable[[], bool], within_s: float = 10.0) -> None:
 async def stage(bot: StageBot | None = None, **limits: Any) -> AsyncIterator[Stage]:
     """A running server; its limits are those of `ServerLimits`, where a test sets no others."""
     bot = bot or StageBot()
-    with socket.create_server(("127.0.0.1", 0)) as listening:
+    with bound("127.0.0.1", 0) as listening:
         server = make_server(bot, ServerLimits(**{"requests_per_minute": 10_000} | limits), "127.0.0.1", 0)
         running = asyncio.create_task(server.serve(sockets=[listening]))
         await eventually(lambda: server.started)

@@ -1,6 +1,7 @@
 import asyncio
 import json
 import random
+import socket
 
 import numpy as np
 import pytest
@@ -23,6 +24,12 @@ async def test_a_call_begins_with_the_greeting_and_listens() -> None:
         assert caller.kinds() == ["ready", "state"]
         assert "automated assistant" in caller.seen[0]["greeting"]
         assert caller.seen[1]["state"] == "listening"
+
+
+async def test_small_messages_are_not_held_back_to_be_sent_together() -> None:
+    async with stage() as st, st.call():
+        sockets = [one.transport.get_extra_info("socket") for one in st.server.server_state.connections]
+        assert [one.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) for one in sockets] == [1]
 
 
 async def test_a_typed_question_is_answered_in_words_and_sound() -> None:

@@ -7,7 +7,7 @@ import math
 import signal
 import socket
 import threading
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 
 import uvicorn
@@ -80,10 +80,16 @@ class DrainingServer(uvicorn.Server):
     uvicorn itself raises the signal that stopped it once more, which would end the process before the bot is closed.
     """
 
-    def __init__(self, config: uvicorn.Config, lines: Lines, drain_s: float) -> None:
+    def __init__(self, config: uvicorn.Config, lines: Lines, drain_s: float, on_listening: Callable[[], None]) -> None:
         super().__init__(config)
         self._lines = lines
         self._drain_s = drain_s
+        self._on_listening = on_listening
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start as uvicorn does, and say so."""
+        await super().startup(sockets)
+        self._on_listening()
 
     @contextmanager
     def capture_signals(self) -> Generator[None]:
@@ -104,8 +110,10 @@ class DrainingServer(uvicorn.Server):
         await super().shutdown(sockets)
 
 
-def make_server(bot: Bot, limits: ServerLimits, host: str, port: int) -> DrainingServer:
-    """A server that is not yet running.
+def make_server(
+    bot: Bot, limits: ServerLimits, host: str, port: int, on_listening: Callable[[], None] = lambda: None
+) -> DrainingServer:
+    """A server that is not yet running; it calls `on_listening` once callers are let in.
 
     Raises:
         ConfigError: if the host is not loopback and there is no token.
@@ -129,4 +137,4 @@ def make_server(bot: Bot, limits: ServerLimits, host: str, port: int) -> Drainin
         limit_concurrency=100 + _MAX_CONNECTIONS_PER_CALL * limits.max_calls,
         timeout_graceful_shutdown=math.ceil(limits.drain_s),
     )
-    return DrainingServer(config, app.state.lines, limits.drain_s)
+    return DrainingServer(config, app.state.lines, limits.drain_s, on_listening)

@@ -37,25 +37,30 @@ def serve(settings: Settings, announce: Callable[[str], None]) -> None:
     asyncio.run(_serve(settings, announce))
 
 
+def bound(host: str, port: int) -> socket.socket:
+    """A socket that holds the port and does not listen yet: nobody is let in before the bot is open.
+
+    Raises:
+        ConfigError: if the address or the port cannot be had.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    held = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)  # asyncio sets TCP_NODELAY on no other
+    try:
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        held.bind((host, port))
+    except OSError as exc:
+        held.close()
+        raise ConfigError(f"cannot listen on {host}, port {port}: {exc.strerror}; choose another with --port") from exc
+    return held
+
+
 async def _serve(settings: Settings, announce: Callable[[str], None]) -> None:
     host = settings.server.host
-    with _bound(host, settings.server.port) as listening:
+    with bound(host, settings.server.port) as listening:
         async with open_bot(settings) as bot:
-            server = make_server(bot, limits_of(settings), host, settings.server.port)
-            announce(f"Teller listens on {_url(host, listening)} (Ctrl-C stops it)")
+            line = f"Teller listens on {_url(host, listening)} (Ctrl-C stops it)"
+            server = make_server(bot, limits_of(settings), host, settings.server.port, lambda: announce(line))
             await server.serve(sockets=[listening])
-
-
-def _bound(host: str, port: int) -> socket.socket:
-    """A socket that holds the port and does not listen yet: nobody is let in before the bot is open."""
-    bound = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
-    try:
-        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        bound.bind((host, port))
-    except OSError as exc:
-        bound.close()
-        raise ConfigError(f"cannot listen on {host}, port {port}: {exc.strerror}; choose another with --port") from exc
-    return bound
 
 
 def _url(host: str, listening: socket.socket) -> str:
