@@ -23,7 +23,7 @@ from teller.errors import ConfigError, InputError, StoreCorrupt
 from teller.ports import Event, VectorIndex, Vectors
 
 _FOLD_ROWS = 5_000  # counters in one event of a compaction
-_FOLDED = ("hits", "last_hit", "right", "wrong")
+FOLDED = ("hits", "last_hit", "right", "wrong")  # columns that a compaction carries over, in its order
 _SQUEEZE_FROM = 1_000  # removed rows worth a renumbering
 _MAX_HELD = 10_000  # entries in quarantine; the oldest make room
 
@@ -256,7 +256,7 @@ class Holdings:
         for entry_id, *counts in body["counts"]:
             row = self.entries.row_of(entry_id)
             if row >= 0:
-                for name, count in zip(_FOLDED, counts, strict=True):
+                for name, count in zip(FOLDED, counts, strict=True):
                     self.entries.column(name)[row] += count
         if self.making.monitor is not None:
             self.making.monitor.load(body["monitor"])
@@ -317,7 +317,7 @@ class Holdings:
 
     def fold(self, at: float) -> list[Event]:
         """The events of a compaction: counters of the events in `disposable`, which may then be forgotten."""
-        columns = [self.entries.column(name) for name in ("id", *_FOLDED)]
+        columns = [self.entries.column(name) for name in ("id", *FOLDED)]
         rows = self.entries.where((columns[1] > 0) | (columns[3] > 1) | (columns[4] > 0))
         table = np.stack([column[rows].astype(np.int64) for column in columns], axis=1)
         table[:, 3] -= 1  # the first check is the put's own

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from teller.cache.events import Kind, body_of, write
 from teller.cache.freezing import freeze, thaw
 from teller.cache.holdings import Folded, Holdings, Making
-from teller.errors import StoreCorrupt
+from teller.errors import ConfigError, StoreCorrupt, StoreError
 from teller.ports import CacheLog, Event, Snapshots
 
 _BATCH = 512  # events applied before others get a turn
@@ -48,7 +48,7 @@ class Replica:
         first = await self._log.read(0, 1) if found is not None else []
         begun = thaw(found, self._making, str(body_of(first[0]).get("log"))) if found and first else None
         self.state = begun or Holdings(self._making, fresh_since=self._log.head())
-        await self.catch_up()
+        await self._read_to_end()
         if not self.state.log_id:
             about = {"name": self._making.embedder, "dim": self._making.dim, "log": secrets.token_hex(8)}
             await self.append([write(Kind.EMBEDDER, 0.0, **about)])
@@ -58,9 +58,16 @@ class Replica:
 
         Raises:
             StoreCorrupt: if the log cannot be read.
+            StoreError: if it has been migrated to another embedder meanwhile.
         """
         if self._log.head() == self.state.settled:
             return
+        try:
+            await self._read_to_end()
+        except ConfigError as exc:
+            raise StoreError("the cache was migrated to another embedder: restart with that one") from exc
+
+    async def _read_to_end(self) -> None:
         async with self._lock:
             while (head := self._log.head()) != self.state.settled:
                 if head < self.state.settled:
