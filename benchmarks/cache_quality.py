@@ -41,8 +41,9 @@ from teller.turn import DataClass, Question
 from teller.values import Catalogue, find_values
 
 # Static thresholds on the nearest neighbour's cosine, as these caches ship them (research and source, November 2026).
+VOTES = np.arange(0.40, 0.80, 0.02).round(2).tolist()
 STATIC = {"gptcache": 0.60, "langchain-redis": 0.80, "redisvl": 0.90, "production-stack": 0.95}
-SWEEP = [round(float(at), 3) for at in np.arange(0.60, 1.0, 0.02)] + [0.985, 0.99, 0.995]
+SWEEP = np.concatenate([np.arange(0.60, 0.90, 0.05), np.arange(0.90, 1.0, 0.005)]).round(3).tolist()
 LIMIT = 0.01
 BANK = Path(__file__).parents[1] / "src" / "teller" / "data" / "bank"
 
@@ -282,9 +283,7 @@ def rivals_on_stream(texts: Texts, names: Sequence[str], order: Sequence[int], l
     }
     found: dict[str, Any] = {name: swept[least].report(threshold=least) for name, least in STATIC.items()}
     found["best static threshold"] = _best(swept, limit)
-    votes = {
-        least: replay(texts.vectors, labels, order, vote_of_12, least) for least in np.arange(0.3, 0.9, 0.04).round(2)
-    }
+    votes = {least: replay(texts.vectors, labels, order, vote_of_12, least) for least in VOTES}
     found["plain vote of 12, best"] = _best(votes, limit)
     found["learned per entry (vcache)"] = learned_per_entry(texts.vectors, labels, order, limit).report(delta=limit)
     return found
