@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +15,7 @@ from pydantic import SecretStr
 from teller.banking import policy
 from teller.cache.calibration import LiveRegions
 from teller.cache.events import Kind, body_of
+from teller.cache.migration import migrate
 from teller.cache.partition import Basis
 from teller.cache.regions import LearningJudge, RiskRegions
 from teller.cache.rules import CacheRules
@@ -132,6 +133,18 @@ async def build_cache(
     cache = SemanticCache(store, embedder, in_force, basis=lambda: basis, rules=_rules(settings), clock=clock)
     await cache.open()
     return OpenCache(settings, cache, regions, judge, embedder, clock, logs.shared, home.cache)
+
+
+async def move_logs(logs: CacheLogs, embedder: Embedder, clock: Clock, told: Callable[[int], None]) -> int:
+    """Move both logs to another embedder; gives how many entries went along.
+
+    Raises:
+        BusyError: if somebody wrote to a log meanwhile.
+        EngineError, StoreError: as `migrate`; a log is moved whole or not at all.
+    """
+    judge = LearningJudge(RiskRegions(LiveRegions(), lambda: embedder.name))
+    both = [logs.shared, logs.private] if logs.private is not None else [logs.shared]
+    return sum([await migrate(log, embedder, judge, clock, told=told) for log in both])
 
 
 def _rules(settings: Settings) -> CacheRules:

@@ -22,7 +22,7 @@ from teller.banking.retrieval import Knowledge, Tuning
 from teller.banking.tools import Toolbox
 from teller.cache.partition import Basis
 from teller.cache.shadow import SameAnswer, ShadowChecks
-from teller.cache_wiring import Learning, OpenCache, build_cache, embedder_of, keep_up, open_logs
+from teller.cache_wiring import Learning, OpenCache, build_cache, embedder_of, keep_up, move_logs, open_logs
 from teller.call import Call
 from teller.config import Settings
 from teller.errors import EngineUnavailable, TellerError
@@ -318,6 +318,20 @@ async def open_cache(settings: Settings, *, whole: bool = False) -> AsyncIterato
         bank = await asyncio.to_thread(read_bank, settings)
         basis = _basis(open_generator(settings), knowledge_version(bank.approved))
         yield await build_cache(settings, home, logs, RecentVectors(embedder), basis, SystemClock(), bank.opposites)
+
+
+async def migrate_cache(settings: Settings, told: Callable[[int], None]) -> int:
+    """Embed every entry of a home's cache with the embedder of the settings; gives how many.
+
+    Raises:
+        BusyError: if the cache is in use.
+        StoreError, EngineError: if a log or the embedder fails.
+    """
+    home = open_home(settings.home)
+    async with AsyncExitStack() as stack:
+        logs = open_logs(settings, home, stack)
+        embedder = await asyncio.to_thread(open_embedder, settings, home)
+        return await move_logs(logs, embedder, SystemClock(), told)
 
 
 def _basis(generator: Generator, knowledge: str) -> Basis:

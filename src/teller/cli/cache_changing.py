@@ -240,6 +240,21 @@ def import_entries(
         )
 
 
+def migrate(context: typer.Context, as_json: AsJson = False) -> None:
+    """Move the cache to the embedder of the settings.
+
+    Every question is embedded anew; answers, counts and orders stay. Stop the bots on this home first.
+    """
+    from teller.wiring import migrate_cache
+
+    with Progress(None, "embedded") as embedded:
+        count = asyncio.run(migrate_cache(settings_of(context), embedded))
+    if as_json:
+        print_json({"migrated": count})
+    else:
+        typer.echo(f"{count} entries moved" if count else "nothing to move: the cache is of this embedder")
+
+
 def warm(
     context: typer.Context,
     file: Annotated[Path, typer.Argument(help="Questions, one a line.")],

@@ -79,6 +79,11 @@ _COMMANDS = (
     ("compact", cache_changing.compact, "Example: cache-manager compact"),
     ("export", cache_changing.export_entries, "Example: cache-manager export entries.jsonl"),
     ("import", cache_changing.import_entries, "Example: cache-manager import entries.jsonl"),
+    (
+        "migrate",
+        cache_changing.migrate,
+        "Example: cache-manager migrate, once engines.embedder is set",
+    ),
     ("warm", cache_changing.warm, "Example: cache-manager warm questions.txt"),
     (
         "calibrate",
