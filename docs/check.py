@@ -25,9 +25,9 @@ def settings_page() -> str:
     lines = [
         "# Settings",
         "",
-        "One tree: a TOML file (`--config`, `$TELLER_CONFIG`, `./teller.toml`), then `TELLER_*` variables, then `--set`;",
-        "the last one wins. `server.port` is `TELLER_SERVER__PORT` in the environment. `teller config` shows every value",
-        "and where it came from. This page is made from the code by `python docs/check.py --write`.",
+        "One tree: a TOML file (`--config`, `$TELLER_CONFIG`, `./teller.toml`), then `TELLER_*` variables, then",
+        "`--set`; the last one wins. `server.port` is `TELLER_SERVER__PORT` in the environment. `teller config` shows",
+        "every value and where it came from. Made from the code by `python docs/check.py --write`.",
         "",
         "| setting | default | meaning |",
         "|---|---|---|",

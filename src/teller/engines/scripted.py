@@ -285,7 +285,7 @@ class ScriptedGenerator:
 
 
 class ScriptedKnowledge:
-    """Finds the passages that are filed under exactly this question (case does not count), `otherwise` those for all."""
+    """Finds the passages filed under exactly this question (case does not count), else those of `otherwise`."""
 
     def __init__(
         self,
