@@ -41,9 +41,9 @@ from teller.turn import DataClass, Question
 from teller.values import Catalogue, find_values
 
 # Static thresholds on the nearest neighbour's cosine, as these caches ship them (research and source, November 2026).
-VOTES = np.arange(0.40, 0.80, 0.02).round(2).tolist()
 STATIC = {"gptcache": 0.60, "langchain-redis": 0.80, "redisvl": 0.90, "production-stack": 0.95}
 SWEEP = np.concatenate([np.arange(0.60, 0.90, 0.05), np.arange(0.90, 1.0, 0.005)]).round(3).tolist()
+VOTES = np.arange(0.40, 0.80, 0.02).round(2).tolist()
 LIMIT = 0.01
 BANK = Path(__file__).parents[1] / "src" / "teller" / "data" / "bank"
 
