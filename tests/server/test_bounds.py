@@ -10,6 +10,7 @@ from teller.engines.scripted import ScriptedClock
 from teller.errors import BusyError
 from teller.server import calls as calls_module
 from teller.server import limits as limits_module
+from teller.server.app import make_app
 from teller.server.calls import Calls, Sounds
 from teller.server.limits import Lines, RateLimit, ServerLimits, caller_key
 
@@ -105,3 +106,10 @@ def test_calls_and_sounds_take_a_bounded_room(monkeypatch) -> None:
 def test_no_two_calls_have_the_same_token() -> None:
     calls = Calls(StageBot().new_call, ServerLimits(), ScriptedClock().monotonic)
     assert len({calls.begin().token for _ in range(100)}) == 100
+
+
+async def test_under_another_server_the_application_drains_itself() -> None:
+    app = make_app(StageBot(), ServerLimits())
+    async with app.router.lifespan_context(app):
+        assert app.state.lines.free > 0
+    assert app.state.lines.free == 0

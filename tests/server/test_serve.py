@@ -41,7 +41,12 @@ def test_a_served_bot_answers_and_ends_well_when_it_is_stopped(tmp_path, stop) -
         "OMP_NUM_THREADS": "1",
     }
     with subprocess.Popen(
-        [sys.executable, "-c", PROGRAM], env=environment, cwd=tmp_path, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", PROGRAM],
+        env=environment,
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     ) as process:
         try:
             line = process.stdout.readline()
@@ -52,7 +57,9 @@ def test_a_served_bot_answers_and_ends_well_when_it_is_stopped(tmp_path, stop) -
             with urllib.request.urlopen(question, timeout=60) as answer:
                 assert json.load(answer)["source"] == "tool"
             process.send_signal(stop)
+            process.send_signal(stop)  # twice, as people do
             assert process.wait(30) == 0
+            assert "Traceback" not in process.stderr.read()
         finally:
             process.kill()
 

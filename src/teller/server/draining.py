@@ -125,7 +125,7 @@ def make_server(
         app,
         host=host,
         port=port,
-        lifespan="on",
+        lifespan="off",  # it would drain a second time
         http=PromptProtocol,
         ws=CallProtocol,
         ws_max_size=limits.max_message_bytes,
