@@ -23,6 +23,7 @@ SPELLING = Spelling(
         ("my sofa cost a grand", "my sofa cost a grand"),
         ("xyzzy plugh", "xyzzy plugh"),
         ("it's Card", "it's Card"),
+        ("he hasnt got it", "he hasnt got it"),
         ("", ""),
     ],
 )
