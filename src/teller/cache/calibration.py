@@ -191,8 +191,8 @@ class LiveRegions:
     Every miss is answered anew, which tells whether what the cache would have given was right. So the error rate just
     below the region is always known, from fresh questions; above it, it is extrapolated by a logistic curve in the
     judge's own log-odds, begun at the judge's word for it. The region is the widest in which the expected share of
-    wrong hits over the latest questions, and one standard error more, stays under the limit. It is an estimate that
-    held on every stream tried (docs/benchmarks.md), not a certificate: `Region.bound` is None.
+    wrong hits over the latest questions, and one standard error more, stays under the limit. It is an estimate, not
+    a certificate: `Region.bound` is None, and docs/benchmarks.md has streams on which it ran slightly over.
 
     Args:
         max_false_hits: limit on the share of wrong hits, 0 to 1.
