@@ -138,6 +138,31 @@ async def test_compaction_gives_way_to_writers():
         await cache.upkeep.compact()
 
 
+async def test_a_snapshot_that_a_compaction_overtook_is_not_kept(tmp_path):
+    class Overtaken(FileSnapshots):
+        overtake = None
+
+        def load(self):
+            found = super().load()
+            if self.overtake:
+                with pytest.raises(StopIteration):
+                    self.overtake.send(None)  # on a scripted log nothing waits
+                self.overtake = None
+            return found
+
+    stage = Stage(snapshots=Overtaken(tmp_path))
+    cache, other = await stage.open(), await Stage(log=stage.log).open()
+    gone = await cache.offer(FEE, approved(), SCOPE)
+    await cache.upkeep.snapshot()
+    await cache.upkeep.evict([gone.entry_id])
+    stage.snapshots.overtake = other.upkeep.compact()
+    await cache.upkeep.snapshot()
+    assert stage.snapshots.overtake is None
+    again = await Stage(log=stage.log, snapshots=FileSnapshots(tmp_path)).open()
+    assert await served(again, FEE) == "empty"
+    assert (await again.upkeep.totals()).entries == 0
+
+
 async def test_a_snapshot_of_another_log_is_not_used(tmp_path):
     snapshots = FileSnapshots(tmp_path)
     first = await Stage(snapshots=snapshots).open()

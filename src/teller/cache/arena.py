@@ -65,7 +65,9 @@ class Arena:
         self.live_bytes -= size
 
     def squeezed(self, places: NDArray[np.int64]) -> tuple[Arena, NDArray[np.int64]]:
-        """An arena with just the records at these places, and where they are in it."""
+        """An arena with just the records at these places, and where they are in it; itself while most of it is used."""
+        if self._end < 2 * self.live_bytes + _BLOCK:
+            return self, places
         fresh = Arena()
         moved = [fresh.put(self.get(place)) for place in places.tolist()]
         return fresh, np.array(moved, dtype=np.int64)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from array import array
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -18,8 +19,13 @@ _FORMAT = 1
 _OWN_FILE_FROM = 4_096  # vectors in an index that is saved as its own file; smaller ones are built anew
 
 
-def freeze(holdings: Holdings, snapshots: Snapshots) -> None:
+def freeze(holdings: Holdings, snapshots: Snapshots, observed: Mapping[str, Any]) -> None:
     """Keep the present state.
+
+    Args:
+        holdings: of one log, read to its end.
+        snapshots: where to.
+        observed: what the monitor made of the same events.
 
     Raises:
         StoreError: if it cannot be written.
@@ -35,7 +41,7 @@ def freeze(holdings: Holdings, snapshots: Snapshots) -> None:
             arrays[f"ids_{shelf.place}"] = ids
             arrays[f"codes_{shelf.place}"] = quantize(shelf.index.vectors(ids))[0]
     arrays["disposable"] = np.array(holdings.disposable, dtype=np.int64)
-    snapshots.save(_meta(holdings), arrays, indexes)
+    snapshots.save(_meta(holdings, observed), arrays, indexes)
 
 
 def thaw(snapshot: Snapshot, making: Making, log_id: str) -> Holdings | None:
@@ -50,9 +56,8 @@ def thaw(snapshot: Snapshot, making: Making, log_id: str) -> Holdings | None:
         return None
 
 
-def _meta(holdings: Holdings) -> dict[str, Any]:
+def _meta(holdings: Holdings, observed: Mapping[str, Any]) -> dict[str, Any]:
     events = [*holdings.held.values(), *holdings.notes.values()]
-    monitor = holdings.making.monitor
     return {
         "format": _FORMAT,
         "log": holdings.log_id,
@@ -61,7 +66,7 @@ def _meta(holdings: Holdings) -> dict[str, Any]:
         "judge": holdings.making.judge,
         "applied": holdings.applied,
         "orders": holdings.orders.dump(),
-        "monitor": monitor.dump() if monitor is not None else {},
+        "monitor": dict(observed),
         "partitions": [shelf.partition.parts() for shelf in holdings.places],
         "closed": [shelf.place for shelf in holdings.places if holdings.shelves.get(shelf.digest) is not shelf],
         "events": [[event.kind, base64.b64encode(event.body).decode(), event.at, event.seq] for event in events],

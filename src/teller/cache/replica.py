@@ -10,7 +10,9 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
 
 from teller.cache.events import Kind, body_of, write
 from teller.cache.freezing import freeze, thaw
@@ -107,12 +109,37 @@ class Replica:
         return found
 
     def save(self, snapshots: Snapshots) -> None:
-        """Keep the present state.
+        """Keep the present state; takes as long as it takes.
 
         Raises:
             StoreError: if it cannot be written.
         """
-        freeze(self.state, snapshots)
+        freeze(self.state, snapshots, self._observed())
+
+    async def save_apart(self, snapshots: Snapshots) -> bool:
+        """Keep the present state without holding anybody up: a twin on a thread of its own reads the same and saves it.
+
+        False if the log was compacted meanwhile, so that the twin could not read the same.
+
+        Raises:
+            StoreError: if it cannot be written.
+        """
+        await self.catch_up()
+        twin = Replica(_UpTo(self._log, self.state.applied), replace(self._making, monitor=None))
+        return await asyncio.to_thread(asyncio.run, twin._save_as_twin(snapshots, self._observed(), self._log))
+
+    async def _save_as_twin(self, snapshots: Snapshots, observed: Mapping[str, Any], log: CacheLog) -> bool:
+        await self.open(snapshots)
+        seen = self.state.applied
+        while later := await log.read(seen, _BATCH):
+            if any(event.kind == Kind.COMPACTED for event in later):
+                return False
+            seen = later[-1].seq
+        freeze(self.state, snapshots, observed)
+        return True
+
+    def _observed(self) -> Mapping[str, Any]:
+        return self._making.monitor.dump() if self._making.monitor is not None else {}
 
     async def _read_on(self, head: int) -> None:
         while True:
@@ -122,3 +149,23 @@ class Replica:
                 break
             await asyncio.sleep(0)
         self.state.settled = self.state.applied = max(head, self.state.applied)
+
+
+class _UpTo:
+    """A log as it was when it had this head."""
+
+    def __init__(self, log: CacheLog, head: int) -> None:
+        self._log = log
+        self._head = head
+
+    def head(self) -> int:
+        """As `CacheLog.head`."""
+        return self._head
+
+    async def append(self, events: Sequence[Event], *, forget: Sequence[int] = (), only_at: int | None = None) -> int:
+        """Never: what was is not changed."""
+        raise StoreError(f"{len(events)} events, {len(forget)} to forget and {only_at} came to a log that only is read")
+
+    async def read(self, after: int, limit: int = 10_000) -> list[Event]:
+        """As `CacheLog.read`."""
+        return [event for event in await self._log.read(after, limit) if event.seq <= self._head]

@@ -251,14 +251,12 @@ class Upkeep:
         raise BusyError("the log was written to all the time: compact again when it is quieter")
 
     async def snapshot(self) -> None:
-        """Keep the present state, to start fast.
+        """Keep the present state, to start fast; lookups go on meanwhile.
 
         Raises:
             StoreError: if it cannot be written.
         """
-        if self._snapshots is not None:
-            await self._replica.catch_up()
-            self._replica.save(self._snapshots)
+        if self._snapshots is not None and await self._replica.save_apart(self._snapshots):
             self._snapshot_at = self._replica.state.applied
 
     async def tend(self) -> None:
