@@ -11,7 +11,7 @@ from teller.audio import Pcm
 from teller.call import State
 from teller.engines.scripted import Fault, ScriptedGenerator, ScriptedLog, ScriptedSynthesizer, ScriptedTranscriber
 from teller.errors import CallError, EngineError, InputError, StoreError
-from teller.turn import Done, Heard, MissReason, Said, Sound, Source, Speech, Transcript
+from teller.turn import Done, Heard, MissReason, Question, Said, Sound, Source, Speech, Transcript
 
 SPEECH = Speech(Pcm((np.sin(np.arange(16_000)) * 9_000).astype(np.int16), 16_000))
 
@@ -201,3 +201,13 @@ async def test_many_callers_with_one_question_make_one_generation():
 
     assert {answer.text for answer in answers} == {FREEZE.text}
     assert len(bot.generator.asked) == 1
+
+
+async def test_an_answer_that_is_made_anew_comes_from_knowledge_and_is_not_kept():
+    bot = ScriptedBot()
+    await bot.ask(QUESTION)
+
+    anew = await bot.orchestrator.answer_anew(Question(QUESTION), bot.call().scope)
+
+    assert (anew.answer_id, anew.source) == ("cards.freeze", Source.APPROVED)
+    assert (await bot.cache.upkeep.totals()).entries == 1

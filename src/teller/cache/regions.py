@@ -14,6 +14,7 @@ from teller.cache.calibration import LiveRegions
 from teller.cache.judge import CertifiedJudge, Region
 from teller.cache.monitor import HitMonitor
 from teller.cache.verdict import Accept, Probe, Reject, Verdict
+from teller.errors import InputError
 from teller.turn import MissReason
 
 _REMEMBERED = 1_024  # opinions that wait for the answer that was given instead
@@ -58,10 +59,17 @@ class RiskRegions:
         return found if found < 1.0 else None
 
     def calibrate(self, body: Mapping[str, Any]) -> None:
-        """As `ClassMonitor.calibrate`; a body that is "withdrawn" leaves none in force."""
+        """As `ClassMonitor.calibrate`; a body that is "withdrawn" leaves none in force, a broken one closes all."""
+        if body.get("name") != "regions":
+            return
         self.calibration = None if body.get("withdrawn") else body
-        if self.calibration is not None and not self.is_foreign:
+        if self.calibration is None or self.is_foreign:
+            return
+        try:
             self._certified.calibrate(body)
+        except InputError:
+            self.calibration = {**body, "made_with": "another version of Teller"}
+            raise
 
     def observe(self, risk_class: str, right: bool, probability: float) -> None:
         """As `ClassMonitor.observe`."""

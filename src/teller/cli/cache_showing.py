@@ -170,7 +170,7 @@ def inspect(context: typer.Context, *, as_json: bool) -> None:
 
     _show_stats(view["stats"], as_json=False)
     if view["entries"]:
-        show_table(ENTRY_HEADER, entry_rows(view["entries"]), title=f"\nthe first {len(view['entries'])} entries")
+        show_table(ENTRY_HEADER, entry_rows(view["entries"]), title=f"the first {len(view['entries'])} entries")
 
 
 def _plain(value: object) -> str:
@@ -189,5 +189,5 @@ def _show_stats(view: dict[str, Any], *, as_json: bool) -> None:
         return
     show_table(("cache", view["mode"]), stats_rows(view))
     if view["by_class"]:
-        show_table(CLASS_HEADER, class_rows(view), title="\nentries and their checked hits (95 % confidence)")
-    show_table(REGION_HEADER, region_rows(view["regions"]), title="\nrisk classes")
+        show_table(CLASS_HEADER, class_rows(view), title="entries and their checked hits (95 % confidence)")
+    show_table(REGION_HEADER, region_rows(view["regions"]), title="risk classes")

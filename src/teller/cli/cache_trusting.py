@@ -182,6 +182,6 @@ def _show_certificates(evidence: Evidence, found: Replayed, certificates: dict[s
     from teller.cli.calibration_report import CERTIFICATE_HEADER, CURVE_HEADER, certificate_rows, curve_rows
 
     typer.echo(_evidence_line(evidence, found))
-    show_table(CERTIFICATE_HEADER, certificate_rows(certificates), title="\ncertificates")
+    show_table(CERTIFICATE_HEADER, certificate_rows(certificates), title="certificates")
     if rows := curve_rows(certificates):
-        show_table(CURVE_HEADER, rows, title="\nthe curve")
+        show_table(CURVE_HEADER, rows, title="the curve")

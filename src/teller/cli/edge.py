@@ -73,10 +73,12 @@ def show_table(header: Sequence[str], rows: Iterable[Sequence[str]], title: str 
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(*header, box=None, pad_edge=False, title=title or None, title_justify="left")
+    table = Table(*header, box=None, pad_edge=False)
     for row in rows:
         table.add_row(*map(Text, row))
     console = Console() if sys.stdout.isatty() else Console(width=_WIDE)
+    if title:
+        console.print(f"\n{title}", markup=False, highlight=False)
     console.print(table)
 
 

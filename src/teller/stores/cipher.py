@@ -22,7 +22,9 @@ class AesGcm:
 
     def __init__(self, key: bytes) -> None:
         if len(key) != _KEY_BYTES:
-            raise ConfigError(f"the cache's key has {len(key)} bytes, wanted {_KEY_BYTES}: `openssl rand -base64 32` makes one")
+            raise ConfigError(
+                f"the cache's key has {len(key)} bytes, wanted {_KEY_BYTES}: `openssl rand -base64 32` makes one"
+            )
         self._aead = AESGCM(key)
 
     def seal(self, plain: bytes, context: bytes) -> bytes:
