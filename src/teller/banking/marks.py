@@ -23,7 +23,8 @@ from teller.values import Catalogue, find_values
 _MARK = re.compile(r"<([a-z])(\d+)>")
 _HESITATION = re.compile(
     r"\b(?:u+m+|u+h+|e+r+m*|h+m+|a+h+|o+h+|you know|sort of|kind of|basically|well|so|okay|ok|please|hi|hello|hey|hiya"
-    r"|right|lovely|great|perfect|alright|thanks|thank you|cheers|good (?:morning|afternoon|evening))\b|(?<!would )(?<!'d )\blike\b"
+    r"|right|lovely|great|perfect|alright|thanks|thank you|cheers|good (?:morning|afternoon|evening))\b"
+    r"|(?<!would )(?<!'d )\blike\b"
 )
 _CURRENCY = re.compile(r"£|pound|quid|sterling|\d+p\b|pence|grand|tenner|fiver|k\b")
 _A_MONTH = r"(?:(?:(?:a|per|each|every|in a) )?(?:month|mth)|monthly|pm|pcm|p m)\b"

@@ -65,6 +65,11 @@ def serve(
     from teller.server.serve import serve as run_server
 
     settings = context.obj.load(server_host=host, server_port=port).settings
+    if not settings.home.exists():
+        typer.echo(
+            "First start: embedding the bank's questions and training the language model, about half a minute.",
+            err=True,
+        )
     run_server(settings, announce=lambda line: typer.echo(line, err=True))
 
 
