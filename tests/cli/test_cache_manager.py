@@ -57,9 +57,7 @@ class Home:
             log = SqliteLog(self.log)
             private = SqliteLog(self.path / "cache" / "private.sqlite") if key else None
             sealed = SealedLog(private, AesGcm(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ012345")) if private else None
-            cache = await Stage(
-                log=log, private_log=sealed, clock=SystemClock(), embedder=embedder or ScriptedEmbedder()
-            ).open()
+            cache = await Stage(log=log, private_log=sealed, clock=SystemClock()).open()
             ids = [(await cache.offer(Question(text), answer, scope)).entry_id for text, answer, scope in offers]
             await cache.close()
             for one in (log, private):
