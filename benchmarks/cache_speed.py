@@ -48,7 +48,8 @@ from benchmarks.embedder import Reference
 from benchmarks.vector_index import DIM, resident_bytes, unit
 from teller.cache.events import PurgeBy
 from teller.cache.judge import CertifiedJudge, Region
-from teller.cache.semantic import CacheStore, Offer, SemanticCache
+from teller.cache.keeping import Offer
+from teller.cache.semantic import CacheStore, SemanticCache
 from teller.cache.verdict import Judge, MinSimilarity
 from teller.engines.faiss_index import FaissIndex
 from teller.engines.minilm import MiniLm

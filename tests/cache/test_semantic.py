@@ -7,7 +7,7 @@ from tests.cache.cache_stage import ALICE, BASIS, BOB, FEE, SCOPE, Stage, approv
 from teller.cache.events import PurgeBy
 from teller.cache.rules import CacheRules, Outcome
 from teller.cache.verdict import Accept, ExactOnly, MinSimilarity, Probe, Reject
-from teller.engines.scripted import ScriptedLog
+from teller.engines.scripted import ScriptedEmbedder, ScriptedLog
 from teller.errors import ConfigError, EngineError, InputError, StoreError
 from teller.turn import DataClass, Hit, Miss, MissReason, Question, Scope, Source, Tier
 
@@ -240,17 +240,35 @@ async def test_a_purged_answer_is_stale():
 
 
 async def test_a_purge_while_the_question_is_embedded_is_obeyed():
-    stage = Stage()
-    cache, other = await stage.open(), await Stage(log=stage.log).open()
-    await cache.offer(FEE, approved(stamps=("rate:loan@3",)), SCOPE)
+    class Interrupted(ScriptedEmbedder):
+        other = None
 
-    class Slow(type(stage.embedder)):
         async def embed(self, texts):
-            await other.upkeep.purge(PurgeBy.STAMP, "rate:loan@3")
+            if self.other is not None:
+                await self.other.upkeep.purge(PurgeBy.STAMP, "rate:loan@3")
             return await super().embed(texts)
 
-    cache._embedder = Slow()
+    stage = Stage(embedder=Interrupted())
+    cache = await stage.open()
+    await cache.offer(FEE, approved(stamps=("rate:loan@3",)), SCOPE)
+    stage.embedder.other = await Stage(log=stage.log).open()
     assert await served(cache, "what is the fee for paying when abroad") == "empty"
+
+
+async def test_an_answer_purged_while_it_is_embedded_is_not_kept_and_leaves_nothing_in_the_log():
+    class Interrupted(ScriptedEmbedder):
+        other = None
+
+        async def embed(self, texts):
+            if self.other is not None:
+                await self.other.upkeep.purge(PurgeBy.STAMP, "rate:loan@3")
+            return await super().embed(texts)
+
+    stage = Stage(embedder=Interrupted())
+    cache = await stage.open()
+    stage.embedder.other = await Stage(log=stage.log).open()
+    assert (await cache.offer(FEE, approved(stamps=("rate:loan@3",)), SCOPE)).outcome is Outcome.STALE
+    assert not any(event.kind == "put" for event in await stage.log.read(0))
 
 
 async def test_two_processes_on_one_log_see_each_others_changes_at_once():

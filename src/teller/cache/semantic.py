@@ -13,18 +13,17 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
 
 from teller.cache.canonical import exact_text
 from teller.cache.entries import State
 from teller.cache.erasure import Erasure, erase
-from teller.cache.events import Kind, Put, write
 from teller.cache.flight import Flights
 from teller.cache.holdings import Making, Shelf
+from teller.cache.keeping import Keeper, Offer, Partitions, Reader
 from teller.cache.neighbours import near
-from teller.cache.partition import Basis, Partition, partition_of
+from teller.cache.partition import Basis
 from teller.cache.replica import Replica
-from teller.cache.rules import CacheRules, Offered, Outcome, is_trusted
+from teller.cache.rules import CacheRules, Offered
 from teller.cache.shadow import ShadowChecks
 from teller.cache.upkeep import Upkeep
 from teller.cache.verdict import ClassMonitor, Judge, Probe, Reject
@@ -33,18 +32,6 @@ from teller.ports import CacheLog, Clock, Embedder, Snapshots, VectorIndex, Vect
 from teller.turn import Answer, DataClass, Evidence, Hit, Miss, MissReason, Question, Scope, Source, Tier
 
 _Place = tuple[Replica, Shelf]
-_KNOWN_PARTITIONS = 8_192
-
-
-@dataclass(frozen=True, slots=True)
-class Offer:
-    """An answer to be kept, as `SemanticCache.offer` takes it."""
-
-    question: Question
-    answer: Answer
-    scope: Scope
-    basis: Basis | None = None
-    cost_ms: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +88,6 @@ class SemanticCache:
         self.rules = rules
         self.judge = judge
         self.shadow: ShadowChecks | None = None
-        self._embedder = embedder
         self._basis = basis
         self._clock = clock
         self._snapshots = store.snapshots
@@ -112,7 +98,17 @@ class SemanticCache:
         self.upkeep = Upkeep(self._shared, rules, clock, snapshots=store.snapshots)
         self.private_upkeep = Upkeep(self._private, rules, clock) if self._private is not None else None
         self._flights = Flights()
-        self._partition = lru_cache(maxsize=_KNOWN_PARTITIONS)(_partition)
+        self._partitions = Partitions()
+        self._reader = Reader(embedder, judge)
+        self._keeper = Keeper(
+            self._shared,
+            self._private,
+            rules=rules,
+            reader=self._reader,
+            partitions=self._partitions,
+            basis=basis,
+            clock=clock,
+        )
 
     async def open(self) -> None:
         """Read snapshot and logs; call once, before anything else.
@@ -163,7 +159,7 @@ class SemanticCache:
             return found
         if not self.judge.neighbours:
             return Miss(MissReason.CLASS_CLOSED if found.reason is MissReason.EMPTY else found.reason)
-        embedded = await self._embed(question)
+        embedded = await self._reader.read(question)
         await self._catch_up()  # what was purged meanwhile is not served
         decided, risk_class = self._decide(question, embedded, self._shelves(scope, basis), found)
         if isinstance(decided, Hit):
@@ -199,20 +195,10 @@ class SemanticCache:
             InputError: if one of them cannot be read; none is kept.
             EngineError, StoreError: as `offer`.
         """
-        present = self._basis()
-        offers = [replace(offer, basis=offer.basis or present) for offer in offers]
         await self._catch_up()
-        weighed = [self._weigh(offer) for offer in offers]
-        wanted = [place for place, outcome in enumerate(weighed) if outcome.outcome is Outcome.KEPT]
-        embedded = await self._embed_all([offers[place].question for place in wanted])
-        puts = {place: self._put(offers[place], *one) for place, one in zip(wanted, embedded, strict=True)}
-        for replica in self._replicas():
-            mine = [place for place in wanted if self._replica_of(offers[place].answer) is replica]
-            ids = await self._append(replica, [puts[place] for place in mine])
-            for place, entry_id in zip(mine, ids, strict=True):
-                weighed[place] = _outcome(replica, entry_id)
+        kept = await self._keeper.keep(offers)
         await self.upkeep.relieve()
-        return weighed
+        return kept
 
     async def flight(self, question: Question, scope: Scope, make: Callable[[], Awaitable[Answer]]) -> Answer:
         """The answer of `make`; askings of the same text in the same scope while it is made share it.
@@ -262,61 +248,6 @@ class SemanticCache:
         for replica in self._replicas():
             await replica.catch_up()
 
-    async def _embed(self, question: Question) -> tuple[Vectors, Vectors | None]:
-        if self.judge.wants_tokens:
-            return await self._embedder.embed_tokens(question.text)
-        return (await self._embedder.embed([question.text]))[0], None
-
-    async def _embed_all(self, questions: Sequence[Question]) -> list[tuple[Vectors, Vectors | None]]:
-        if self.judge.wants_tokens:
-            return [await self._embed(question) for question in questions]
-        vectors = await self._embedder.embed([question.text for question in questions])
-        return [(vector, None) for vector in vectors]
-
-    def _replica_of(self, answer: Answer) -> Replica | None:
-        return self._private if answer.data_class is DataClass.CUSTOMER else self._shared
-
-    def _weigh(self, offer: Offer) -> Offered:
-        """Whether an offer may be kept, as far as can be said before it is embedded."""
-        question, answer = offer.question, offer.answer
-        refused = self.rules.why_not_keep(question, answer, offer.scope)
-        if refused is not None:
-            return Offered(refused)
-        replica = self._replica_of(answer)
-        if replica is None:
-            return Offered(Outcome.NOT_ELIGIBLE)
-        partition, digest = self._partition(offer.scope, answer.data_class, offer.basis or self._basis())
-        if replica.state.orders.forbid(answer.stamps, partition):
-            return Offered(Outcome.STALE)
-        same = self._same(replica, digest, question, answer)
-        return Offered(Outcome.SAME, same) if same is not None else Offered(Outcome.KEPT)
-
-    def _put(self, offer: Offer, vector: Vectors, tokens: Vectors | None) -> tuple[Partition, Put]:
-        data_class = offer.answer.data_class
-        partition, digest = self._partition(offer.scope, data_class, offer.basis or self._basis())
-        put = Put(
-            digest,
-            offer.question,
-            vector,
-            offer.answer,
-            expires_at=self._clock.now() + self.rules.ttl_s[data_class],
-            trusted=is_trusted(offer.answer),
-            cost_ms=offer.cost_ms,
-            judge=self.judge.name,
-            sketch=self.judge.sketch(offer.question, vector, tokens),
-        )
-        return partition, put
-
-    async def _append(self, replica: Replica, puts: Sequence[tuple[Partition, Put]]) -> list[int]:
-        """Write puts, each partition's key before its first one; gives their ids."""
-        if not puts:
-            return []
-        now = self._clock.now()
-        new = {put.partition: key for key, put in puts if put.partition not in replica.state.shelves}
-        opening = [write(Kind.PARTITION, now, **partition.parts()) for partition in new.values()]
-        last = await replica.append([*opening, *(put.event(now) for _, put in puts)])
-        return list(range(last - len(puts) + 1, last + 1))
-
     def _shelves(self, scope: Scope, basis: Basis) -> list[_Place]:
         """Partitions whose answers this scope may be given, the customer's own first."""
         own = self._private if scope.customer is not None else None
@@ -324,7 +255,7 @@ class SemanticCache:
         found = []
         for replica, data_class in places:
             if replica is not None:
-                shelf = replica.state.shelves.get(self._partition(scope, data_class, basis)[1])
+                shelf = replica.state.shelves.get(self._partitions.of(scope, data_class, basis)[1])
                 found += [(replica, shelf)] if shelf is not None else []
         return found
 
@@ -385,16 +316,6 @@ class SemanticCache:
         if self.shadow is not None and hit.answer.data_class is not DataClass.CUSTOMER:
             self.shadow.consider(question, scope, hit.answer, risk_class)
 
-    def _same(self, replica: Replica, digest: bytes, question: Question, answer: Answer) -> int | None:
-        """An entry that says the same on the same asking and has half its life before it."""
-        shelf = replica.state.shelves.get(digest)
-        row = replica.state.entries.exact(digest, shelf.place, question, exact_text(question)) if shelf else -1
-        if row < 0 or replica.state.entries.column("state")[row] or replica.state.entries.answer(row) != answer:
-            return None
-        ttl_s = self.rules.ttl_s[answer.data_class]
-        fresh = replica.state.entries.column("expires_at")[row] - self._clock.now() > ttl_s / 2
-        return int(replica.state.entries.column("id")[row]) if fresh else None
-
     def _plain_use(self, *texts: str) -> PlainUse:
         if not all(isinstance(text, str) and text.strip() for text in texts):
             raise InputError("query and response are texts that are not empty")
@@ -403,19 +324,6 @@ class SemanticCache:
         return self._plain
 
 
-def _outcome(replica: Replica, entry_id: int) -> Offered:
-    """What became of a put, now that the log has been applied."""
-    if entry_id in replica.state.held:
-        return Offered(Outcome.HELD, entry_id)
-    return Offered(Outcome.KEPT, entry_id) if replica.state.entries.row_of(entry_id) >= 0 else Offered(Outcome.STALE)
-
-
 def _serve(replica: Replica, row: int, evidence: Evidence) -> Hit:
     replica.served[evidence.entry_id] += 1
     return Hit(replace(replica.state.entries.answer(row), source=Source.CACHE, evidence=evidence))
-
-
-def _partition(scope: Scope, data_class: DataClass, basis: Basis) -> tuple[Partition, bytes]:
-    """The partition with its digest, which takes longer to compute than everything else on the exact tier."""
-    partition = partition_of(scope, data_class, basis)
-    return partition, partition.digest
