@@ -12,6 +12,7 @@ help:  ## list the targets
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip --disable-pip-version-check install --quiet "pip==26.3"  # dependency groups need 25.1
 
 # The offline path: every package that Teller imports, and not the PyTorch that two of them declare.
 $(VENV)/light: $(BIN)/python requirements-light.txt constraints.txt pyproject.toml
