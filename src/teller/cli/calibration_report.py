@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from teller.cache.calibration import Certificate
 
 CERTIFICATE_HEADER = ("class", "region", "hits wrong at most", "evidence", "hit rate", "unseen: wrong/hits", "at most")
-CURVE_HEADER = ("class", "min probability", "hits", "wrong", "at most", "hit rate")
+CURVE_HEADER = ("class", "min probability", "hits", "wrong", "at most", "hit rate", "")
 _POINTS = 12  # of a curve in a table
 
 
@@ -40,12 +40,16 @@ def certificate_rows(certificates: Mapping[str, Certificate]) -> list[tuple[str,
 
 
 def curve_rows(certificates: Mapping[str, Certificate]) -> list[tuple[str, ...]]:
-    """Rows under `CURVE_HEADER`: at most a dozen of each class, evenly drawn."""
+    """Rows under `CURVE_HEADER`: a dozen of each class, evenly drawn, and the accepted one."""
     rows: list[tuple[str, ...]] = []
     for name, found in certificates.items():
         step = max(1, -(-len(found.curve) // _POINTS))
-        for point in found.curve[::step]:
-            numbers = (f"{point.hits:,}", str(point.wrong), percent(point.bound), percent(point.hit_rate))
+        accepted = found.region.min_probability if found.region else None
+        for place, point in enumerate(found.curve):
+            if place % step and point.min_probability != accepted:
+                continue
+            mark = "accepted" if point.min_probability == accepted else ""
+            numbers = (f"{point.hits:,}", str(point.wrong), percent(point.bound), percent(point.hit_rate), mark)
             rows.append((name, f"{point.min_probability:.4f}", *numbers))
     return rows
 
