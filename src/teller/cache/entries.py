@@ -205,10 +205,11 @@ class Entries:
 
     def sizes(self, rows: Rows) -> NDArray[np.int64]:
         """Bytes of text and share of the answer that each row holds, vector and columns not counted."""
-        texts = (self._texts.size(place) for place in self._columns["text"][rows].tolist())
-        answers = self._columns["answer"][rows].tolist()
-        shares = (self._answers.size(self._answer_at[place]) // max(1, self._shared[place]) for place in answers)
-        return np.array([text + share for text, share in zip(texts, shares, strict=True)], dtype=np.int64)
+        answers, back = np.unique(self._columns["answer"][rows], return_inverse=True)
+        places = np.array(self._answer_at, dtype=np.int64)[answers]
+        shares = self._answers.sizes(places) // np.maximum(1, np.array(self._shared, dtype=np.int64)[answers])
+        sizes: NDArray[np.int64] = self._texts.sizes(self._columns["text"][rows]) + shares[back]
+        return sizes
 
     def remove(self, rows: Rows, state: State) -> None:
         """Take live rows out of service and wipe their texts."""

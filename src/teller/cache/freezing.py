@@ -5,12 +5,13 @@ from __future__ import annotations
 import base64
 from array import array
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from teller.cache.events import Kind, quantize
-from teller.cache.holdings import Holdings, Making, Shelf
+from teller.cache.events import Kind, Put, quantize
+from teller.cache.holdings import Held, Holdings, Making, Shelf
 from teller.cache.partition import Partition
 from teller.errors import InputError, StoreCorrupt
 from teller.ports import Event, Snapshot, Snapshots
@@ -57,7 +58,8 @@ def thaw(snapshot: Snapshot, making: Making, log_id: str) -> Holdings | None:
 
 
 def _meta(holdings: Holdings, observed: Mapping[str, Any]) -> dict[str, Any]:
-    events = [*holdings.held.values(), *holdings.notes.values()]
+    held = [replace(one.put.event(one.at), seq=entry_id) for entry_id, one in holdings.held.items()]
+    events = [*held, *holdings.notes.values()]
     return {
         "format": _FORMAT,
         "log": holdings.log_id,
@@ -94,7 +96,7 @@ def _thawed(snapshot: Snapshot, making: Making) -> Holdings:
     for kind, body, at, seq in meta["events"]:
         event = Event(kind, base64.b64decode(body), at, seq)
         if kind == Kind.PUT:
-            holdings.held[seq] = event
+            holdings.held[seq] = Held(at, Put.read(event))
         else:
             holdings.note(event)
     if making.monitor is not None:

@@ -25,7 +25,8 @@ from teller.ports import Event, VectorIndex, Vectors
 _FOLD_ROWS = 5_000  # counters in one event of a compaction
 FOLDED = ("hits", "last_hit", "right", "wrong")  # columns that a compaction carries over, in its order
 _SQUEEZE_FROM = 1_000  # removed rows worth a renumbering
-_MAX_HELD = 10_000  # entries in quarantine; the oldest make room
+_MAX_HELD = 2_000  # entries in quarantine; the oldest make room
+_HELD_BYTES = 2_500  # of each, about
 
 
 class Folded(Exception):  # not an error: events that were not read yet have been folded into later ones
@@ -68,6 +69,14 @@ class Shelf:
             self.waiting.clear()
 
 
+@dataclass(frozen=True, slots=True)
+class Held:
+    """An entry in quarantine, and when it was put."""
+
+    at: float
+    put: Put
+
+
 class Holdings:
     """Entries, shelves, quarantine and standing orders.
 
@@ -77,7 +86,7 @@ class Holdings:
     Attributes:
         shelves: partitions by digest.
         places: every partition ever opened, by its place in the column.
-        held: put events in quarantine by id, oldest first.
+        held: entries in quarantine by id, oldest first.
         notes: newest calibration event of each name.
         orders: purges in force.
         disposable: numbers of events that no longer matter, if their counts are folded.
@@ -91,7 +100,7 @@ class Holdings:
         self.entries = Entries()
         self.shelves: dict[bytes, Shelf] = {}
         self.places: list[Shelf] = []
-        self.held: dict[int, Event] = {}
+        self.held: dict[int, Held] = {}
         self.notes: dict[str, Event] = {}
         self.orders = Orders()
         self.disposable = array("q")
@@ -99,6 +108,7 @@ class Holdings:
         self.settled = 0
         self.log_id = ""
         self._fresh_since = fresh_since
+        self._unsettled: list[Shelf] = []
         if making.monitor is not None:
             making.monitor.load({})
         self._apply_one: dict[str, Callable[[Event], None]] = {
@@ -122,8 +132,7 @@ class Holdings:
     @property
     def nbytes(self) -> int:
         """Memory of entries, indexes and quarantine, about."""
-        held = sum(len(event.body) for event in self.held.values())
-        return self.entries.nbytes + len(self.entries) * (self.making.dim + 20) + held
+        return self.entries.nbytes + len(self.entries) * (self.making.dim + 20) + len(self.held) * _HELD_BYTES
 
     def apply(self, events: Sequence[Event]) -> None:
         """Take over events, which follow those applied so far.
@@ -138,8 +147,9 @@ class Holdings:
             if change is not None:
                 change(event)
             self.applied = event.seq
-        for shelf in self.places:
+        for shelf in self._unsettled:
             shelf.settle()
+        self._unsettled.clear()
         if self.entries.rows - len(self.entries) > max(_SQUEEZE_FROM, len(self.entries) // 3):
             self.entries.squeeze()
 
@@ -176,7 +186,7 @@ class Holdings:
         if put.trusted:
             self._shelve(event.seq, put, shelf, event.at)
             return
-        self.held[event.seq] = event
+        self.held[event.seq] = Held(event.at, put)
         if len(self.held) > _MAX_HELD:
             self._drop_held([next(iter(self.held))])
 
@@ -189,6 +199,7 @@ class Holdings:
         put = put if put.judge == self.making.judge else replace(put, sketch=b"")
         self.entries.add(entry_id, put, shelf.place, at, exact)
         shelf.waiting.append((entry_id, put.vector))
+        self._unsettled.append(shelf)
 
     def _verify(self, event: Event) -> None:
         body = body_of(event)
@@ -292,12 +303,8 @@ class Holdings:
         return rows, self._held_where(lambda _, shelf: shelf.place in places)
 
     def _held_where(self, is_wanted: Callable[[Put, Shelf], bool]) -> list[int]:
-        found = []
-        for entry_id, event in self.held.items():
-            put = Put.read(event)
-            if is_wanted(put, self.shelves[put.partition]):
-                found.append(entry_id)
-        return found
+        puts = ((entry_id, held.put) for entry_id, held in self.held.items())
+        return [entry_id for entry_id, put in puts if is_wanted(put, self.shelves[put.partition])]
 
     def _drop_held(self, ids: Iterable[int]) -> None:
         self.disposable.extend([entry_id for entry_id in ids if self.held.pop(entry_id, None)])

@@ -126,7 +126,7 @@ def _puts(old: Holdings) -> list[tuple[float, Put, list[int]]]:
         )
         counts = [int(entries.column(name)[row]) - (name == "right") for name in FOLDED]
         found.append((float(entries.column("at")[row]), put, counts))
-    found += [(event.at, Put.read(event), []) for event in old.held.values()]
+    found += [(held.at, held.put, []) for held in old.held.values()]
     return found
 
 

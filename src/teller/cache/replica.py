@@ -70,10 +70,13 @@ class Replica:
             raise StoreError("the cache was migrated to another embedder: restart with that one") from exc
 
     async def _read_to_end(self) -> None:
+        """Up to the head as it is now: what is written meanwhile is for the next time."""
+        target = self._log.head()
         async with self._lock:
-            while (head := self._log.head()) != self.state.settled:
-                if head < self.state.settled:
-                    raise StoreCorrupt(f"the cache's log went back from {self.state.settled} to {head}: restart")
+            if target < self.state.settled and self._log.head() < self.state.settled:
+                raise StoreCorrupt(f"the cache's log went back from {self.state.settled} to {target}: restart")
+            while self.state.settled < target:
+                head = self._log.head()
                 try:
                     await self._read_on(head)
                 except Folded:

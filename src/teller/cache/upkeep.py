@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from teller.cache.entries import Rows
-from teller.cache.events import Kind, PurgeBy, Put, write
+from teller.cache.events import Kind, PurgeBy, write
 from teller.cache.eviction import Columns, victims
 from teller.cache.partition import Partition
 from teller.cache.replica import Replica
@@ -137,23 +137,12 @@ class Upkeep:
             InputError: if there is none with this id in quarantine.
         """
         await self._replica.catch_up()
-        event = self._replica.state.held.get(entry_id)
-        if event is None:
+        held = self._replica.state.held.get(entry_id)
+        if held is None:
             raise InputError(f"entry {entry_id} is not in quarantine")
-        put = Put.read(event)
         now = self._clock.now()
-        life_s = self._rules.ttl_s[put.answer.data_class]
-        trusted = Put(
-            put.partition,
-            put.question,
-            put.vector,
-            put.answer,
-            now + life_s,
-            trusted=True,
-            cost_ms=put.cost_ms,
-            judge=put.judge,
-            sketch=put.sketch,
-        )
+        life_s = self._rules.ttl_s[held.put.answer.data_class]
+        trusted = replace(held.put, expires_at=now + life_s, trusted=True)
         gone = write(Kind.EVICT, now, ids=[entry_id], why="released")
         return await self._replica.append([gone, trusted.event(now)])
 
@@ -213,7 +202,7 @@ class Upkeep:
         await self._replica.catch_up()
         now, entries = self._clock.now(), self._replica.state.entries
         rows = entries.where(entries.column("expires_at") <= now)
-        held = [entry_id for entry_id, event in self._replica.state.held.items() if Put.read(event).expires_at <= now]
+        held = [entry_id for entry_id, held in self._replica.state.held.items() if held.put.expires_at <= now]
         return await self.evict([*entries.column("id")[rows].tolist(), *held], why="expired")
 
     async def relieve(self) -> int:
@@ -306,15 +295,15 @@ class Upkeep:
         )
 
     def _held(self, entry_id: int) -> Entry:
-        event = self._replica.state.held[entry_id]
-        put = Put.read(event)
+        held = self._replica.state.held[entry_id]
+        put = held.put
         return Entry(
             id=entry_id,
             partition=self._replica.state.shelves[put.partition].partition,
             question=put.question.text,
             values=put.question.values,
             answer=put.answer,
-            at=event.at,
+            at=held.at,
             expires_at=put.expires_at,
             hits=0,
             last_hit=0.0,

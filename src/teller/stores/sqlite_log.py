@@ -82,6 +82,7 @@ class SqliteLog:
         self._sync = "FULL" if survive_power_cut else "NORMAL"
         self._lock = threading.Lock()
         self._bulk_lock = threading.Lock()
+        self._closed = False
         self._requests: queue.SimpleQueue[_Request | None] = queue.SimpleQueue()
         with self._translated("open"):
             self._make_file()
@@ -100,11 +101,12 @@ class SqliteLog:
 
     async def append(self, events: Sequence[Event], *, forget: Sequence[int] = (), only_at: int | None = None) -> int:
         """As `CacheLog.append`."""
-        if not self._thread.is_alive():
-            raise StoreError(f"the log {self._path.name} is closed")
         loop = asyncio.get_running_loop()
         done: asyncio.Future[int] = loop.create_future()
-        self._requests.put(_Request(tuple(events), tuple(forget), only_at, done, loop))
+        with self._lock:
+            if self._closed or not self._thread.is_alive():
+                raise StoreError(f"the log {self._path.name} is closed")
+            self._requests.put(_Request(tuple(events), tuple(forget), only_at, done, loop))
         return await done
 
     async def read(self, after: int, limit: int = 10_000) -> list[Event]:
@@ -130,7 +132,9 @@ class SqliteLog:
 
     def close(self) -> None:
         """Write what waits and close the file; calling it again does nothing."""
-        self._requests.put(None)
+        with self._lock:
+            self._closed = True
+            self._requests.put(None)
         self._thread.join()
         for connection in (self._near, self._bulk, self._writer):
             connection.close()
