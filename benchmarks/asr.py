@@ -206,12 +206,13 @@ async def measure(folder: Path, voices: Sequence[str], per_set: int) -> dict[str
         "on file": asked,
         "dev": DEV["questions"][:per_set],
         "held out": HELD_OUT["questions"][:per_set],
+        "held out, short": HELD_OUT["short"][:per_set],
     }.items():
         sounds = [(text, pcm) for text in texts for pcm in await say(text, voices)]
         for condition, change in CONDITIONS.items():
             heard = [await hear(engine, text, change(pcm)) for text, pcm in sounds]
             result[f"{name}, {condition}"] = summary(heard)
-            everything += heard if name == "held out" else []
+            everything += heard if name.startswith("held out") else []
     other = [(text, pcm) for text in HELD_OUT["other_subjects"][:per_set] for pcm in await say(text, voices)]
     result["other subjects"] = summary(heard := [await hear(engine, text, pcm) for text, pcm in other])
     everything += heard
@@ -230,7 +231,7 @@ async def fit(folder: Path, voices: Sequence[str]) -> dict[str, object]:
     decoder = open_decoder(engine.model)
     sounds = [
         (text, change(pcm))
-        for text in DEV["questions"]
+        for text in DEV["questions"] + DEV["short"]
         for pcm in await say(text, voices)
         for change in CONDITIONS.values()
     ]

@@ -1,12 +1,18 @@
 import re
 
-from teller.phrases import VALUE_WEIGHT, caller_sentences
+from teller.phrases import REPLY_WEIGHT, VALUE_WEIGHT, caller_sentences
 
 
 def test_every_question_comes_first_once_and_whole():
     sentences = list(caller_sentences(["What's the APR?", "block my card"]))
     assert sentences[:2] == [(("what's", "the", "apr"), 1.0), (("block", "my", "card"), 1.0)]
-    assert {weight for _, weight in sentences[2:]} == {VALUE_WEIGHT}
+    assert {weight for _, weight in sentences[2:]} == {REPLY_WEIGHT, VALUE_WEIGHT}
+
+
+def test_short_replies_are_among_them():
+    said = {" ".join(words): weight for words, weight in caller_sentences([])}
+    for reply in ("yes", "no", "stop", "i don't know", "speak to a person"):
+        assert said[reply] == REPLY_WEIGHT
 
 
 def test_amounts_terms_rates_and_digits_are_said_in_words():

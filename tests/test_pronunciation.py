@@ -15,7 +15,7 @@ KNOWN = {
     "cash": ("K AE SH",),
     "counseling": ("K AW N S L IH NG",),
     "f": ("EH F",),
-    "isa": ("IY S AH",),
+    "id": ("IH D",),
     "limit": ("L IH M AH T",),
     "mortgage": ("M AO R G IH JH",),
     "point": ("P OY N T",),
@@ -51,8 +51,8 @@ def test_words_are_said_by_the_first_rule_that_fits(word, said):
 
 
 def test_what_banks_say_goes_before_the_dictionary():
-    assert pronounce("isa", KNOWN) == ("AY S AH",)
-    assert pronounce("isas", KNOWN) == ("AY S AH Z",)
+    assert pronounce("id", KNOWN) == ("AY D IY",)
+    assert pronounce("ids", KNOWN) == ("AY D IY Z",)
     assert pronounce("apr", {}) == ("EY P IY AA R",)
 
 

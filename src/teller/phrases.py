@@ -1,6 +1,6 @@
-"""What callers say, to train a recogniser on: the questions on file, and the amounts, terms and rates they come with.
+"""What callers say, to train a recogniser on: the questions on file, short replies, and amounts, terms and rates.
 
-Questions on file rarely hold numbers; callers do say them, so every kind of value is put into sentences of its own.
+Questions on file rarely hold a number or a bare "yes"; callers do say them, so these get sentences of their own.
 Deterministic: the same questions give the same sentences. Not here: probabilities (`ngrams`), answers.
 """
 
@@ -14,10 +14,18 @@ from teller.spoken import as_words
 
 Sentence = tuple[tuple[str, ...], float]
 
+REPLY_WEIGHT = 3.0  # of a reply that no file has, but every call
 VALUE_WEIGHT = 0.2  # of a sentence that is made up, against 1 of a question on file; by measurement
 _PER_TEMPLATE = 16
 _SEED = 20261124
 
+_REPLIES = (
+    "yes, yeah, yep, yes please, yes that's right, no, nope, no thanks, no thank you, no that's wrong, okay, sure, "
+    "correct, maybe, I don't know, I'm not sure, hello, hi, good morning, thank you, thanks, thanks bye, goodbye, bye, "
+    "that's all, nothing else, what, pardon, sorry, repeat that please, say that again, can you repeat that, hold on, "
+    "wait, stop, cancel, go back, start again, start over, carry on, continue, help, help me, agent, operator, "
+    "adviser, a person please, a human please, customer service, talk to someone, speak to a person, fraud, emergency"
+)
 _TEMPLATES = (
     "how much would I pay each month for {money}",
     "what would a loan of {money} over {years} cost me",
@@ -57,9 +65,11 @@ _MONTHS = (6, 12, 18, 24, 30, 36, 42, 48, 60, 72, 84, 96, 120)
 
 
 def caller_sentences(questions: Iterable[str]) -> Iterator[Sentence]:
-    """The words and the weight of each sentence: every question once, then sentences with values."""
+    """The words and the weight of each sentence: every question once, short replies, sentences with values."""
     for question in questions:
         yield as_words(question), 1.0
+    for reply in _REPLIES.split(", "):
+        yield as_words(reply), REPLY_WEIGHT
     chance = random.Random(_SEED)
     for template in _TEMPLATES:
         for ending in itertools.islice(itertools.cycle(_ENDINGS), _PER_TEMPLATE):

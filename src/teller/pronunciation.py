@@ -26,7 +26,7 @@ _SPECIAL = MappingProxyType(
         "hiya": ("HH AY Y AH",),
         "iban": ("AY B AE N",),
         "id": ("AY D IY",),
-        "isa": ("AY S AH",),
+        "isa": ("AY S AH", "IY S AH"),
         "jisa": ("JH AY S AH",),
         "lodger": ("L AA JH ER",),
         "nought": ("N AO T",),

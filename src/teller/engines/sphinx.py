@@ -49,8 +49,8 @@ _MIN_COUNT = 5  # times that one of the bank's words must occur to be looked up 
 
 # Logistic regression of "at most one word in five is wrong" on `evidence`, from synthetic voices: clean, noisy, far,
 # over a telephone band, speaking of other things and in other languages (python -m benchmarks.asr --fit).
-_WEIGHTS = (0.434, 126.8, 2.05, -6.18)
-_INTERCEPT = 7.47
+_WEIGHTS = (0.529, 89.9, 1.38, -2.30, 3.95)
+_INTERCEPT = 5.59
 
 _LOG_BASE = math.log(1.0001)  # unit of PocketSphinx's log probabilities
 _SILENCE_RMS = 0.001  # of full scale, -60 dB: digital silence and line noise
@@ -153,11 +153,11 @@ def decode(decoder: pocketsphinx.Decoder, samples: NDArray[np.int16]) -> None:
 
 
 def evidence(decoder: pocketsphinx.Decoder) -> tuple[float, ...] | None:
-    """What speaks for the reading, each an average over its words; None if it has none.
+    """What speaks for the reading; None if it has no words.
 
-    How well they fit the sound (log likelihood a frame, against the best of all sounds), how much they were expected
-    (log probability a word, in units of the decoder's), how far the other readings agree (log posterior a word), and
-    how much longer than a third of a second they are.
+    Averages over its words: how well they fit the sound (log likelihood a frame, against the best of all sounds), how
+    much they were expected (log probability, in units of the decoder's), how far the other readings agree (log
+    posterior), and by how many thirds of a second they are longer than 0.6 s. Last, one over their number.
     """
     words = [part for part in decoder.seg() if part.word[0] not in "<[+"]
     if not words:
@@ -167,7 +167,8 @@ def evidence(decoder: pocketsphinx.Decoder) -> tuple[float, ...] | None:
         sum(_log_of(part.ascore) for part in words) / frames,
         sum(_log_of(part.lscore) for part in words) / len(words),
         sum(_log_of(part.prob) for part in words) / len(words),
-        max(0.0, frames / len(words) - 33) / 33,
+        max(0.0, frames / len(words) - 60) / 33,
+        1 / len(words),
     )
 
 

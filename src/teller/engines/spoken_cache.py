@@ -23,6 +23,7 @@ import numpy as np
 from teller.audio import Pcm
 from teller.errors import InputError
 from teller.ports import Synthesizer
+from teller.spoken import for_speech
 
 _log = logging.getLogger("teller.engines.spoken_cache")
 
@@ -35,7 +36,8 @@ _ABANDONED_S = 3_600.0  # a half-written file of a process that died
 class SpokenCache:
     """A Synthesizer that remembers.
 
-    The key is `synthesizer.name`, which must name engine, version, voice and speed, with the text.
+    The key is `synthesizer.name`, which must name engine, version, voice and speed, with the text as it is written and
+    as it is said: sound from before a change of `spoken` is not played.
 
     Args:
         synthesizer: speaks what is not there.
@@ -91,7 +93,7 @@ class SpokenCache:
         return await asyncio.to_thread(self._remove_all)
 
     def _file_name(self, text: str) -> str:
-        key = json.dumps([_FORMAT, self.name, " ".join(text.split())])
+        key = json.dumps([_FORMAT, self.name, " ".join(text.split()), for_speech(text)])
         return f"{hashlib.sha256(key.encode()).hexdigest()}.pcm"
 
     def _keep(self, path: Path, pieces: Sequence[Pcm]) -> None:
