@@ -60,11 +60,11 @@ def test_numbers_that_count_something_stay(amount):
     [
         ("6.5-7%", "6.5 to 7 percent"),
         ("5–7 working days", "5 to 7 working days"),
-        ("9am-5pm", "9 a.m. to 5 p.m."),
-        ("9:30am", "9 30 a.m."),
-        ("17:30", "5 30 p.m."),
-        ("00:05", "12 oh 5 a.m."),
-        ("12:00", "12 p.m."),
+        ("9am-5pm", "9 A-M to 5 P-M"),
+        ("9:30am", "9 30 A-M"),
+        ("17:30", "5 30 P-M"),
+        ("00:05", "12 oh 5 A-M"),
+        ("12:00", "12 P-M"),
         ("on 2026-12-24", "on 24th December 2026"),
         ("by 1/2/2027", "by 1st February 2027"),
         ("by 1/13/2027", "by 1 13 2027"),
@@ -81,7 +81,8 @@ def test_ranges_times_and_dates_are_said_in_words(written, said):
     ("written", "said"),
     [
         ("ISAs and ATMs; your PIN", "eye sas and A-T-M's; your pin"),
-        ("it is NOT covered", "it is not covered"),
+        ("FSCS, FCA and the UK's HMRC", "F-S-C-S, F-C-A and the U-K's H-M-R-C"),
+        ("it is NOT covered, STOP", "it is not covered, stop"),
         ("e.g. rent", "for example rent"),
         ("and/or", "and or"),
         ("debit/credit", "debit or credit"),
@@ -178,6 +179,10 @@ def test_sentences_are_spoken_one_by_one_and_long_ones_in_parts():
         "as you know,",
         "and never did.",
     ]
+
+
+def test_hours_do_not_end_a_sentence():
+    assert len(clauses(for_speech("We open from 9 a.m. to 5 p.m. on Monday, e.g. at 9:30."))) == 1
 
 
 def test_an_empty_text_has_no_clauses():

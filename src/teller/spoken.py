@@ -76,6 +76,7 @@ _SAID = MappingProxyType(
         "ISAs": "eye sas",
         "JISA": "junior eye sa",
         "LISA": "lifetime eye sa",
+        "PAYE": "P-A-Y-E",
         "PIN": "pin",
         "PINs": "pins",
         "SEPA": "seepa",
@@ -83,7 +84,10 @@ _SAID = MappingProxyType(
         "SWIFT": "swift",
     }
 )
-_SHOUTED = re.compile(r"AN|AND|ALL|ANY|ARE|AS|AT|BE|BY|CAN|DO|FOR|HAS|IF|IN|IS|MUST|NEVER|NO|NOT|OF|ON|ONLY|OR|SO|TO")
+_SHOUTED = re.compile(
+    "ALL|AN|AND|ANY|ARE|AS|AT|BE|BUT|BY|CAN|DO|FOR|GET|HAS|HOW|IF|IN|IS|IT|MAY|NEW|NO|NOT|NOW|OF|OFF|ON|ONE|OR|OUR|OUT|"
+    "PAY|SO|THE|TO|TWO|UP|WE|YES|YOU"
+)
 _SHORT = MappingProxyType({"e.g.": "for example", "i.e.": "that is", "etc.": "and so on", "approx.": "about"})
 
 _NUMBER = r"\d[\d,]*(?:\.\d+)?"
@@ -194,11 +198,11 @@ def _ordinal(day: int) -> str:
 
 
 def _clock(found: re.Match[str]) -> str:
-    hour, minute, half = int(found["hour"]), found["minute"] or "00", (found["half"] or "").lower()
+    hour, minute, half = int(found["hour"]), found["minute"] or "00", found["half"]
     if not half:
         hour, half = hour % 12 or 12, "a" if hour < 12 else "p"
     minutes = "" if minute == "00" else f" oh {minute[1]}" if minute[0] == "0" else f" {minute}"
-    return f"{hour}{minutes} {half}.m."
+    return f"{hour}{minutes} {half.upper()}-M"
 
 
 def _either(found: re.Match[str]) -> str:
@@ -269,9 +273,10 @@ def _spelt(text: str) -> str:
         word = found[0]
         if word in _SAID:
             return _SAID[word]
-        if _SHOUTED.fullmatch(word):
+        letters = word.removesuffix("s")
+        if _SHOUTED.fullmatch(word) or (len(letters) > 3 and re.search("[AEIOU]", letters)):
             return word.lower()
-        return "-".join(word.removesuffix("s")) + ("'s" if word.endswith("s") else "")
+        return "-".join(letters) + ("'s" if letters != word else "")
 
     return re.sub(r"\b[A-Z]{2,5}s?\b", say, text)
 
