@@ -90,7 +90,7 @@ _SHOUTED = re.compile(
 )
 _SHORT = MappingProxyType({"e.g.": "for example", "i.e.": "that is", "etc.": "and so on", "approx.": "about"})
 
-_NUMBER = r"\d[\d,]*(?:\.\d+)?"
+_NUMBER = r"(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d+)?"
 _DASH = r"\s?[-–—]\s?"
 _MAX_DIGITS = 15  # a longer run of digits is no amount
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+|(?<=[.!?][\"')\]])\s+")
@@ -108,7 +108,7 @@ def as_words(text: str) -> tuple[str, ...]:
 
     Abbreviations stay whole ("apr"); apostrophes stay inside words ("don't").
     """
-    plain = re.sub(r"\d[\d,]*(?:\.\d+)?(?:st|nd|rd|th)?\b", _number_in_words, _rewritten(text)).lower()
+    plain = re.sub(rf"{_NUMBER}(?:st|nd|rd|th)?\b", _number_in_words, _rewritten(text)).lower()
     return tuple(word for word in re.findall(r"[^\W\d_]+(?:'[^\W\d_]+)*", plain.replace("’", "'")))
 
 
@@ -229,8 +229,9 @@ _RULES: tuple[_Rule, ...] = (
     (re.compile(r"\b(?P<year>\d{4})-(?P<month>\d\d)-(?P<day>\d\d)\b"), _date),
     (re.compile(r"\b(?P<day>\d\d?)/(?P<month>\d\d?)/(?P<year>\d{4})\b"), _date),
     (re.compile(r"\b\d\d[-–]\d\d[-–]\d\d\b"), _digits),  # a sort code
-    (re.compile(r"(?<![\w.,£€$])(?:\+\d{1,15}|0\d{1,5})(?:[ -]\d{2,5}){0,5}\b(?![.,]\d)"), _telephone),
+    (re.compile(r"(?<![\w.,£€$])(?:\+\d{1,15}|0\d{1,5})(?:[ -]\d{2,7}){0,5}\b(?![.,]\d)"), _telephone),
     (re.compile(r"(?<=\b[Cc]all |[Dd]ial |[Rr]ing )\d{3}\b"), _digits),  # 159, 999
+    (re.compile(r"\b(?:116 ?\d{3}|1800[0-2]|7726)\b"), _digits),  # helplines, Relay UK, where scam texts are sent
     (re.compile(r"(?<=\bending )(?:in |with )?\d{3,6}\b"), lambda found: re.sub(r"\d+", _digits, found[0])),
     (re.compile(r"(?<![\d.,£€$])(?:\d{7,}|0\d{2,})\b(?![.,]\d)"), _digits),  # an account or card number
     (re.compile(rf"([£€$])({_NUMBER}){_DASH}[£€$]?(?=\d)"), r"\2 to \1"),
@@ -244,7 +245,12 @@ _RULES: tuple[_Rule, ...] = (
         ),
         _money,
     ),
-    (re.compile(r"\b(?P<hour>\d\d?)(?:[:.](?P<minute>[0-5]\d))?\s?(?P<half>[AaPp])\.?[Mm]\b\.?(?!\w)"), _clock),
+    (
+        re.compile(
+            r"\b(?P<hour>\d\d?)(?:[:.](?P<minute>[0-5]\d))?\s?(?P<half>[AaPp])\.?[Mm]\b(?:\.(?!\s*$|\s+[A-Z]))?"
+        ),
+        _clock,
+    ),
     (re.compile(r"\b(?P<hour>[01]?\d|2[0-3]):(?P<minute>[0-5]\d)(?P<half>)\b"), _clock),
     (re.compile(r"(?<=\d)p\b"), " pence"),
     (re.compile(r"\s?%|\s?\bper cent\b"), " percent"),
