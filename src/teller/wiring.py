@@ -10,6 +10,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from pydantic import SecretStr
@@ -240,6 +241,9 @@ async def open_bot(settings: Settings, *, speech: bool = True, observer: Observe
     bank = await asyncio.to_thread(read_bank, settings)
     clock = SystemClock()
     async with AsyncExitStack() as stack:
+        # Loading the language model takes as long as filling the index: side by side.
+        hearing = asyncio.create_task(_open_ear(settings, home, bank, speech=speech))
+        stack.push_async_callback(_cancel, hearing)
         embedder = await asyncio.to_thread(open_embedder, settings, home)
         recent = RecentVectors(embedder)
         knowledge = await _open_knowledge(settings, home, bank, embedder, recent, stack)
@@ -250,8 +254,12 @@ async def open_bot(settings: Settings, *, speech: bool = True, observer: Observe
         )
         stack.push_async_callback(opened.cache.close)
         stack.push_async_callback(_cancel, asyncio.create_task(keep_up(opened.cache)))
+        transcriber = await hearing
+        for engine in (generator, transcriber):
+            if (close := getattr(engine, "aclose", None)) is not None:
+                stack.push_async_callback(close)
         orchestrator = Orchestrator(
-            transcriber=await asyncio.to_thread(open_transcriber, settings, home, bank) if speech else None,
+            transcriber=transcriber,
             toolbox=Toolbox(bank.rates),
             cache=opened.cache,
             knowledge=knowledge,
@@ -265,6 +273,10 @@ async def open_bot(settings: Settings, *, speech: bool = True, observer: Observe
         )
         _check_hits(opened, orchestrator, bank.catalogue, stack)
         yield Bot(settings, orchestrator, bank.approved, open_detector() if speech else _no_detector)
+
+
+async def _open_ear(settings: Settings, home: Home, bank: Bank, *, speech: bool) -> Transcriber | None:
+    return await asyncio.to_thread(open_transcriber, settings, home, bank) if speech else None
 
 
 async def _open_knowledge(
@@ -286,7 +298,7 @@ async def _open_knowledge(
     return knowledge
 
 
-async def _cancel(task: asyncio.Task[None]) -> None:
+async def _cancel(task: asyncio.Task[Any]) -> None:
     task.cancel()
     with suppress(asyncio.CancelledError, TellerError):
         await task
