@@ -23,6 +23,7 @@ from teller.turn import Question
 _ASKS = 48  # nearest ways of asking looked at
 _TEXTS = 16  # nearest answers looked at besides
 _LEXICAL = 16  # best by words looked at besides
+_OWN = 0.85  # cosine with a way of asking from which an off-topic question is on topic
 _LEAN = 0.6  # weight of the question before in one that points back to it
 _CHUNK = 64  # texts embedded at once while building: about a second of one core
 _WIDEST_MARGIN = 0.4  # a lead beyond it makes no answer surer
@@ -127,7 +128,13 @@ class Knowledge:
         self._ask_entries = [tuple(numbers) for numbers in asks.values()]
         on_topic = [*await self._index(self._asks, list(enumerate(asks))), *await self._index_texts(spoken_whole=True)]
         if self._tuning.off_topic and on_topic:
-            self._gate = TopicGate(np.vstack(on_topic), await self._embedder.embed(self._tuning.off_topic))
+            self._gate = self._make_gate(np.vstack(on_topic), await self._embedder.embed(self._tuning.off_topic))
+
+    @staticmethod
+    def _make_gate(on_topic: Vectors, off_topic: Vectors) -> TopicGate | None:
+        """The gate without the questions that this knowledge asks too: they are its business after all."""
+        elsewhere = off_topic[(off_topic @ on_topic.T).max(axis=1) < _OWN]
+        return TopicGate(on_topic, elsewhere) if len(elsewhere) else None
 
     async def deepen(self) -> None:
         """Index the words of document passages too: a minute for thousands of them, so in the background.
@@ -190,7 +197,8 @@ class Knowledge:
         found = []
         for number in dict.fromkeys((*asked, *by_text, *by_words)):
             ask = asked.get(number, farthest_ask)  # what is not among the nearest is at most this near
-            text_similarity = by_text.get(number, farthest_text)
+            # Until document passages are indexed by their words, their titles stand in for them.
+            text_similarity = by_text.get(number, farthest_text) if by_text else ask
             found.append(
                 Candidate(self.entries[number], ask, text_similarity, float(coverage[number]), topic, elsewhere)
             )
