@@ -22,7 +22,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -51,12 +51,14 @@ from teller.cache.judge import CertifiedJudge, Region
 from teller.cache.keeping import Offer
 from teller.cache.semantic import CacheStore, SemanticCache
 from teller.cache.verdict import Judge, MinSimilarity
+from teller.config import Settings
 from teller.engines.faiss_index import FaissIndex
 from teller.engines.minilm import MiniLm
 from teller.ports import Embedder, Vectors
 from teller.stores.snapshots import FileSnapshots
 from teller.stores.sqlite_log import SqliteLog
-from teller.turn import Answer, Hit, Question
+from teller.turn import Answer, Hit, Question, Source
+from teller.wiring import read_bank
 
 LOOKUPS = 500
 BATCH = 1_000
@@ -239,7 +241,10 @@ async def bare_faiss(crowd: Crowd) -> dict[str, Any]:
     return found | {"bytes_per_entry": {"grown": grown}}
 
 
-async def gptcache(crowd: Crowd, folder: Path) -> dict[str, Any] | str:
+def open_gptcache(
+    embedded: Callable[[str], Vectors], folder: Path, texts: Sequence[str] = (), answers: Sequence[str] = ()
+) -> Callable[..., Any] | None:
+    """GPTCache on sqlite and FAISS, filled; gives its `get`, or with two arguments its `put`; None without it."""
     try:
         from gptcache import Cache, Config
         from gptcache.adapter.api import get, init_similar_cache, put
@@ -247,21 +252,17 @@ async def gptcache(crowd: Crowd, folder: Path) -> dict[str, Any] | str:
         from gptcache.processor.post import first
         from gptcache.similarity_evaluation import SearchDistanceEvaluation
     except ImportError:
-        return "skipped: gptcache is not installed"
-    rows, count = crowd.rows, crowd.count
+        return None
 
     class Embedding:
         dimension = DIM
 
         @staticmethod
         def to_embeddings(text: str, **_: Any) -> Any:
-            return rows[number_of(text)]
+            return embedded(text)
 
-    cache, before = Cache(), resident_bytes()
-    size = {"max_size": 10**7}
-    manager = manager_factory(
-        "sqlite,faiss", data_dir=str(folder), vector_params={"dimension": DIM}, eviction_params=size
-    )
+    cache, size, dimension = Cache(), {"max_size": 10**7}, {"dimension": DIM}
+    manager = manager_factory("sqlite,faiss", data_dir=str(folder), vector_params=dimension, eviction_params=size)
     init_similar_cache(
         cache_obj=cache,
         embedding=Embedding,
@@ -270,18 +271,26 @@ async def gptcache(crowd: Crowd, folder: Path) -> dict[str, Any] | str:
         evaluation=SearchDistanceEvaluation(),
         config=Config(similarity_threshold=0.9),
     )
-    started = time.perf_counter()
-    for start in range(0, count, BATCH):
-        numbers = range(start, min(count, start + BATCH))
-        cache.import_data([question(n).text for n in numbers], [answer(n).text for n in numbers])
+    for start in range(0, len(texts), BATCH):
+        cache.import_data(texts[start : start + BATCH], answers[start : start + BATCH])
+    return lambda *given: put(*given, cache_obj=cache) if len(given) > 1 else get(*given, cache_obj=cache)
+
+
+async def gptcache(crowd: Crowd, folder: Path) -> dict[str, Any] | str:
+    rows, count = crowd.rows, crowd.count
+    texts, answers = [question(n).text for n in range(count)], [answer(n).text for n in range(count)]
+    before, started = resident_bytes(), time.perf_counter()
+    use = open_gptcache(lambda text: rows[number_of(text)], folder, texts, answers)
+    if use is None:
+        return "skipped: gptcache is not installed"
     found: dict[str, Any] = {"fill_per_s": round(count / (time.perf_counter() - started))}
     grown = round((resident_bytes() - before) / count)
 
     async def look_up(number: int) -> object:
-        return get(question(number).text, cache_obj=cache)
+        return use(question(number).text)
 
     async def keep(number: int) -> object:
-        return put(question(number).text, answer(number).text, cache_obj=cache)
+        return use(question(number).text, answer(number).text)
 
     await timed(look_up, range(count, count + 20))
     found["lookup"] = await timed(look_up, range(count, count + LOOKUPS // 2))
@@ -290,37 +299,73 @@ async def gptcache(crowd: Crowd, folder: Path) -> dict[str, Any] | str:
     return found | {"bytes_per_entry": {"grown": grown}}
 
 
+def own_questions() -> tuple[list[tuple[str, str]], list[str]]:
+    """The bank's own ways of asking with their answers' ids: to store, and one of each answer's to ask."""
+    approved = [one for one in read_bank(Settings()).approved if one.spoken_whole and len(one.asks) > 3]
+    stored = [(ask, one.id) for one in approved for ask in one.asks[1:]]
+    return stored, [one.asks[0] for one in approved]
+
+
 async def end_to_end(home: Path) -> dict[str, Any]:
-    """A near question to its answer with embedding: ours, and sentence-transformers before a FAISS index."""
+    """From a question's text to a hit: ours, and sentence-transformers before the rivals."""
+    stored, asks = own_questions()
     ours = await asyncio.to_thread(MiniLm, home / "models")
     log, cache = open_cache(home / "end", ours, "full")
     await cache.open()
-    for start in range(0, 500, 50):
-        await cache.offer_all([Offer(question(n), answer(n), SCOPE) for n in range(start, start + 50)])
-    hits = 0
+    await cache.offer_all([Offer(Question(text), Answer(name, Source.APPROVED, name), SCOPE) for text, name in stored])
+    hits = []
 
     async def ask(number: int) -> object:
-        nonlocal hits
-        found = await cache.lookup(Question(f"hello {question(number).text}"), SCOPE)
-        hits += isinstance(found, Hit)
+        found = await cache.lookup(Question(asks[number]), SCOPE)
+        hits.append(isinstance(found, Hit))
         return found
 
     await timed(ask, range(20))
-    hits = 0
-    found: dict[str, Any] = {"teller": await timed(ask, range(500)) | {"hits": hits}}
+    served = [number for number in range(len(asks)) if isinstance(await ask(number), Hit)]
+    found: dict[str, Any] = {"teller": await timed(ask, served) | {"hits": len(served), "asked": len(asks)}}
     log.close()
+    return found | await rivals_end_to_end(stored, [asks[number] for number in served], home)
+
+
+async def rivals_end_to_end(stored: list[tuple[str, str]], asks: list[str], home: Path) -> dict[str, Any]:
     try:
         theirs = Reference(threads=1)
     except ImportError:
-        return found | {"sentence-transformers + faiss": "skipped: sentence-transformers is not installed"}
+        return {"sentence-transformers + faiss": "skipped: sentence-transformers is not installed"}
     index = faiss.IndexFlatIP(DIM)
-    index.add(await theirs.embed([question(number).text for number in range(500)]))
+    vectors = [(await theirs.embed([text]))[0] for text, _ in stored]
+    index.add(np.stack(vectors))
 
     async def search(number: int) -> object:
-        return index.search(await theirs.embed([f"hello {question(number).text}"]), 24)
+        return index.search(await theirs.embed([asks[number]]), 1)
 
     await timed(search, range(20))
-    return found | {"sentence-transformers + faiss": await timed(search, range(500))}
+    found: dict[str, Any] = {"sentence-transformers + faiss": await timed(search, range(len(asks)))}
+    known = {text: vector for (text, _), vector in zip(stored, vectors, strict=True)}
+
+    def embedded(text: str) -> Vectors:
+        row: Vectors = known[text] if text in known else drive(theirs.embed([text]))[0]
+        return row
+
+    get = open_gptcache(embedded, emptied(home / "gptcache-end"), [text for text, _ in stored], [n for _, n in stored])
+    if get is None:
+        return found | {"sentence-transformers + gptcache": "skipped: gptcache is not installed"}
+
+    async def look_up(number: int) -> object:
+        return get(asks[number])
+
+    await timed(look_up, range(20))
+    return found | {"sentence-transformers + gptcache": await timed(look_up, range(len(asks)))}
+
+
+def drive(work: Coroutine[Any, Any, Vectors]) -> Vectors:
+    """The result of a coroutine that never waits."""
+    try:
+        work.send(None)
+    except StopIteration as done:
+        found: Vectors = done.value
+        return found
+    raise RuntimeError("it waits")
 
 
 def emptied(folder: Path) -> Path:
