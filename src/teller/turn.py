@@ -148,7 +148,7 @@ class Evidence:
     """Why a cache hit was allowed.
 
     Attributes:
-        entry_id: of the entry that was served.
+        entry_id: of the entry that was served; below 0 for one of the customer's own.
         matched: the redacted question that it was first given for.
         similarity: cosine of the two questions, -1 to 1; 1 on the exact tier.
         votes: neighbours that carry the same answer, of `neighbours` looked at.

@@ -115,6 +115,22 @@ async def test_a_customers_own_answer_is_theirs_alone():
     assert await served(cache, FEE, SCOPE) == "empty"
 
 
+async def test_a_customers_own_entry_and_a_shared_one_with_the_same_number_are_told_apart():
+    class Farthest(ExactOnly):
+        def judge(self, probe):
+            return Accept(probe.neighbours[-1].entry_id, 1, 1.0)
+
+    cache = await Stage(private_log=ScriptedLog(), judge=Farthest(neighbours=2)).open()
+    mine = await cache.offer(Question("fee for paying abroad"), own(), ALICE)
+    shared = await cache.offer(Question("fee for cards in shops"), approved(), SCOPE)
+    assert mine.entry_id == shared.entry_id
+    assert await served(cache, "the fee for paying abroad", ALICE) == "It is 3 percent."
+    found = await cache.lookup(Question("fee for paying abroad"), ALICE)
+    assert found.answer.evidence.entry_id == -mine.entry_id
+    await cache.private_upkeep.tend()
+    assert (await cache.private_upkeep.entry(mine.entry_id)).hits == 1
+
+
 async def test_a_shared_answer_is_served_to_every_customer():
     cache = await Stage(private_log=ScriptedLog()).open()
     await cache.offer(FEE, approved(), ALICE)

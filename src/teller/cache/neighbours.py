@@ -10,10 +10,13 @@ from teller.cache.verdict import Neighbour
 from teller.ports import Vectors
 
 
-def near(
-    replica: Replica, shelf: Shelf, vector: Vectors, *, wanted: int, now: float, min_accuracy: float
+def near(  # noqa: PLR0913  the search of one lookup in one of its shelves
+    replica: Replica, shelf: Shelf, vector: Vectors, *, wanted: int, now: float, min_accuracy: float, sign: int = 1
 ) -> list[Neighbour]:
-    """At most `wanted` entries of a shelf that may be served, best first: not expired, not found wrong too often."""
+    """At most `wanted` entries of a shelf that may be served, best first: not expired, not found wrong too often.
+
+    Their ids are multiplied by `sign`.
+    """
     entries, asked = replica.state.entries, wanted
     while True:
         similarities, ids = shelf.index.search(vector, asked)
@@ -27,7 +30,7 @@ def near(
     columns = zip(
         entries.texts(rows),
         entries.answer_ids(rows),
-        entries.column("id")[rows].tolist(),
+        (sign * entries.column("id")[rows]).tolist(),
         np.minimum(similarities[kept], 1.0).tolist(),
         entries.accuracy(rows).tolist(),
         entries.column("at")[rows].tolist(),

@@ -244,6 +244,10 @@ class SemanticCache:
     def _replicas(self) -> list[Replica]:
         return [self._shared] if self._private is None else [self._private, self._shared]
 
+    def _sign(self, replica: Replica) -> int:
+        """The two logs number their entries alike; outside, a customer's own have numbers below 0."""
+        return -1 if replica is self._private else 1
+
     async def _catch_up(self) -> None:
         for replica in self._replicas():
             await replica.catch_up()
@@ -273,7 +277,7 @@ class SemanticCache:
             elif entries.accuracy(row) < self.rules.min_accuracy:
                 reason = MissReason.UNCERTAIN
             else:
-                entry_id = int(entries.column("id")[row])
+                entry_id = self._sign(replica) * int(entries.column("id")[row])
                 return _serve(replica, row, Evidence(Tier.EXACT, entry_id, entries.text(row).question))
         return Miss(reason)
 
@@ -286,7 +290,9 @@ class SemanticCache:
         found = [
             (neighbour, replica)
             for replica, shelf in shelves
-            for neighbour in near(replica, shelf, vector, wanted=wanted, now=now, min_accuracy=min_accuracy)
+            for neighbour in near(
+                replica, shelf, vector, wanted=wanted, now=now, min_accuracy=min_accuracy, sign=self._sign(replica)
+            )
         ]
         if not found:
             return missed, ""
@@ -309,7 +315,7 @@ class SemanticCache:
             verdict.bound,
             dict(verdict.checks),
         )
-        return _serve(replica, replica.state.entries.row_of(served.entry_id), evidence), risk_class
+        return _serve(replica, replica.state.entries.row_of(abs(served.entry_id)), evidence), risk_class
 
     def _tell_shadow(self, question: Question, scope: Scope, hit: Hit, risk_class: str) -> None:
         """A customer's own answer is not made again behind their back."""
@@ -325,5 +331,5 @@ class SemanticCache:
 
 
 def _serve(replica: Replica, row: int, evidence: Evidence) -> Hit:
-    replica.served[evidence.entry_id] += 1
+    replica.served[abs(evidence.entry_id)] += 1
     return Hit(replace(replica.state.entries.answer(row), source=Source.CACHE, evidence=evidence))
