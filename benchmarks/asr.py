@@ -25,15 +25,16 @@ from importlib import resources
 from pathlib import Path
 
 import numpy as np
+import pocketsphinx
 import soundfile
 from numpy.typing import NDArray
 
 from teller.audio import Pcm
+from teller.engines import sphinx_process
 from teller.engines.espeak import Espeak
 from teller.engines.sound_files import read_sound, resample
-from teller.engines.sphinx import Sphinx, decode, evidence, open_decoder
+from teller.engines.sphinx import Sphinx
 from teller.spoken import as_words
-from teller.turn import Speech, Transcript
 
 VOICES = ("slt", "awb", "kal16", "rms")
 
@@ -46,7 +47,8 @@ class Heard:
     """One utterance and what became of it; `spoken` is empty where there are no English words to hear."""
 
     spoken: tuple[str, ...]
-    transcript: Transcript
+    text: str
+    confidence: float
     errors: int
     sound_s: float
     work_s: float
@@ -135,12 +137,13 @@ def sounds_without_words(seed: int) -> Iterator[Pcm]:
     yield Pcm(np.where(chance.random(len(time_s)) < 0.0005, 20_000, 0).astype(np.int16), 16_000)
 
 
-async def hear(engine: Sphinx, text: str, pcm: Pcm) -> Heard:
+def hear(decoder: pocketsphinx.Decoder, text: str, pcm: Pcm) -> Heard:
     spoken = as_words(text)
     began = time.process_time()
-    transcript = await engine.transcribe(Speech(pcm))
+    heard = json.loads(sphinx_process.hear(decoder, pcm.samples.astype("<i2").tobytes()))
     work_s = time.process_time() - began
-    return Heard(spoken, transcript, word_errors(spoken, transcript.text.split()), pcm.duration_s, work_s)
+    errors = word_errors(spoken, heard["text"].split())
+    return Heard(spoken, heard["text"], heard["confidence"], errors, pcm.duration_s, work_s)
 
 
 def summary(heard: Sequence[Heard]) -> dict[str, float]:
@@ -150,8 +153,8 @@ def summary(heard: Sequence[Heard]) -> dict[str, float]:
         "utterances": len(heard),
         "word_error": sum(one.errors for one in heard) / words,
         "exact": sum(not one.errors for one in heard) / len(heard),
-        "nothing_heard": sum(not one.transcript.text for one in heard) / len(heard),
-        "sure_0.5": sum(one.transcript.confidence >= 0.5 for one in heard) / len(heard),
+        "nothing_heard": sum(not one.text for one in heard) / len(heard),
+        "sure_0.5": sum(one.confidence >= 0.5 for one in heard) / len(heard),
         "word_error_when_sure_0.5": _error_when_sure(heard),
         "real_time_factor": sum(one.work_s for one in heard) / sum(one.sound_s for one in heard),
         "finalise_ms_p50": work_ms[len(work_ms) // 2],
@@ -160,15 +163,15 @@ def summary(heard: Sequence[Heard]) -> dict[str, float]:
 
 
 def _error_when_sure(heard: Sequence[Heard]) -> float:
-    sure = [one for one in heard if one.transcript.confidence >= 0.5]
+    sure = [one for one in heard if one.confidence >= 0.5]
     return sum(one.errors for one in sure) / max(1, sum(len(one.spoken) for one in sure))
 
 
 def garbage(heard: Sequence[Heard]) -> dict[str, float]:
     return {
         "utterances": len(heard),
-        "some_text": sum(bool(one.transcript.text) for one in heard) / len(heard),
-        "sure_0.5": sum(one.transcript.confidence >= 0.5 for one in heard) / len(heard),
+        "some_text": sum(bool(one.text) for one in heard) / len(heard),
+        "sure_0.5": sum(one.confidence >= 0.5 for one in heard) / len(heard),
     }
 
 
@@ -176,7 +179,7 @@ def calibration(heard: Sequence[Heard]) -> list[dict[str, float]]:
     """By tenths of confidence: how many, and how many of them right to within one word in five."""
     rows = []
     for tenth in range(10):
-        inside = [one for one in heard if tenth / 10 <= one.transcript.confidence < tenth / 10 + 0.1 + (tenth == 9)]
+        inside = [one for one in heard if tenth / 10 <= one.confidence < tenth / 10 + 0.1 + (tenth == 9)]
         right = [one for one in inside if one.spoken and one.errors <= 0.2 * len(one.spoken)]
         if inside:
             rows.append({"from": tenth / 10, "utterances": len(inside), "right": len(right) / len(inside)})
@@ -192,7 +195,7 @@ async def say(text: str, voices: Sequence[str]) -> list[Pcm]:
 async def measure(folder: Path, voices: Sequence[str], per_set: int) -> dict[str, object]:
     questions = bank_questions()
     began = time.process_time()
-    engine = Sphinx(questions, folder, min_confidence=0.0)
+    engine = Sphinx(questions, folder)
     result: dict[str, object] = {
         "engine": engine.name,
         "voices": list(voices) or ["espeak-ng"],
@@ -200,6 +203,7 @@ async def measure(folder: Path, voices: Sequence[str], per_set: int) -> dict[str
         "unknown_words": list(engine.unknown_words),
         "training_s": time.process_time() - began,
     }
+    decoder = sphinx_process.open_decoder(*engine.files)
     asked = questions[7 :: max(1, len(questions) // per_set)][:per_set]
     everything: list[Heard] = []
     for name, texts in {
@@ -210,25 +214,24 @@ async def measure(folder: Path, voices: Sequence[str], per_set: int) -> dict[str
     }.items():
         sounds = [(text, pcm) for text in texts for pcm in await say(text, voices)]
         for condition, change in CONDITIONS.items():
-            heard = [await hear(engine, text, change(pcm)) for text, pcm in sounds]
+            heard = [hear(decoder, text, change(pcm)) for text, pcm in sounds]
             result[f"{name}, {condition}"] = summary(heard)
             everything += heard if name.startswith("held out") else []
     other = [(text, pcm) for text in HELD_OUT["other_subjects"][:per_set] for pcm in await say(text, voices)]
-    result["other subjects"] = summary(heard := [await hear(engine, text, pcm) for text, pcm in other])
+    result["other subjects"] = summary(heard := [hear(decoder, text, pcm) for text, pcm in other])
     everything += heard
     foreign = [await espeak(voice, text) for voice, texts in HELD_OUT["other_languages"].items() for text in texts]
-    result["other languages"] = garbage(heard := [await hear(engine, "", pcm) for pcm in foreign])
+    result["other languages"] = garbage(heard := [hear(decoder, "", pcm) for pcm in foreign])
     everything += heard
-    result["no words"] = garbage(heard := [await hear(engine, "", pcm) for pcm in sounds_without_words(9)])
+    result["no words"] = garbage(heard := [hear(decoder, "", pcm) for pcm in sounds_without_words(9)])
     result["calibration, held out and others"] = calibration([*everything, *heard])
-    await engine.aclose()
     return result
 
 
 async def fit(folder: Path, voices: Sequence[str]) -> dict[str, object]:
     """Coefficients of the confidence: logistic regression by Newton's method, with a little L2."""
     engine = Sphinx(bank_questions(), folder)
-    decoder = open_decoder(engine.model)
+    decoder = sphinx_process.open_decoder(*engine.files)
     sounds = [
         (text, change(pcm))
         for text in DEV["questions"] + DEV["short"]
@@ -240,12 +243,13 @@ async def fit(folder: Path, voices: Sequence[str]) -> dict[str, object]:
     sounds += [("", pcm) for pcm in sounds_without_words(1)]
     rows, right = [], []
     for text, pcm in sounds:
-        decode(decoder, pcm.samples)
-        found = evidence(decoder)
+        sphinx_process.decode(decoder, pcm.samples.astype("<i2").tobytes())
+        best = decoder.hyp()
+        found = sphinx_process.evidence(decoder) if best is not None and best.hypstr else None
         if found is not None:
-            spoken, heard = as_words(text), decoder.hyp().hypstr.split()
+            spoken = as_words(text)
             rows.append([*found, 1.0])
-            right.append(bool(spoken) and word_errors(spoken, heard) <= 0.2 * len(spoken))
+            right.append(bool(spoken) and word_errors(spoken, best.hypstr.split()) <= 0.2 * len(spoken))
     x, y = np.array(rows), np.array(right, dtype=float)
     scale = np.abs(x).mean(axis=0)
     weights = np.zeros(x.shape[1])

@@ -1,7 +1,7 @@
 """What every Transcriber keeps."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import numpy as np
@@ -37,10 +37,15 @@ ENGINES = [
 ]
 
 
-@pytest.fixture(scope="module", params=ENGINES)
-def transcriber(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Transcriber:
+@pytest.fixture(params=ENGINES)
+async def transcriber(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Transcriber]:
     make: Callable[[Path], Transcriber] = request.param
-    return make(tmp_path_factory.getbasetemp())
+    engine = make(tmp_path_factory.getbasetemp())
+    yield engine
+    if not isinstance(engine, ScriptedTranscriber):
+        await engine.aclose()
 
 
 def buzz() -> Pcm:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from teller.engines.espeak import Espeak
-from teller.errors import EngineError, EngineTimeout, EngineUnavailable, InputError
+from teller.errors import EngineTimeout, EngineUnavailable, InputError
 
 pytestmark = pytest.mark.engine
 
@@ -33,8 +33,8 @@ def alike(pieces: list[float]) -> object:
 
 
 def process_of(engine: Espeak) -> int:
-    assert engine._process is not None
-    return engine._process.pid
+    assert engine._worker.pid is not None
+    return engine._worker.pid
 
 
 def is_running(pid: int) -> bool:
@@ -98,34 +98,6 @@ async def test_a_process_that_was_killed_is_replaced_and_nothing_is_lost():
         assert pieces == alike(whole)
 
 
-DYING = """
-import sys
-with open("started", "a") as file:
-    file.write("x")
-sys.stdout.buffer.write(bytes([0, 0, 0, 0, 5]) + b"22050")
-sys.stdout.buffer.flush()
-sys.stdin.buffer.read(4)
-"""
-
-
-async def test_a_process_that_dies_at_every_text_is_tried_twice(tmp_path, monkeypatch):
-    (tmp_path / "dying_voice.py").write_text(DYING)
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("teller.engines.espeak._PROCESS", "dying_voice")
-    async with open_espeak() as engine:
-        with pytest.raises(EngineError, match="died twice"):
-            await speak(engine)
-        assert engine._process is None
-    assert (tmp_path / "started").read_text() == "xx"
-
-
-async def test_a_process_that_cannot_start_is_unavailable(monkeypatch):
-    monkeypatch.setattr("teller.engines.espeak._PROCESS", "teller.engines.no_such_process")
-    async with open_espeak() as engine:
-        with pytest.raises(EngineUnavailable, match="its process ended at once"):
-            await speak(engine)
-
-
 async def test_a_process_that_hangs_is_a_timeout_and_the_next_text_is_spoken():
     async with open_espeak(timeout_s=0.5) as engine:
         await engine.warm()
@@ -174,7 +146,7 @@ async def test_the_process_ends_when_the_one_that_started_it_is_killed():
         "async def main():\n"
         "    engine = Espeak()\n"
         "    await engine.warm()\n"
-        "    print(engine._process.pid, flush=True)\n"
+        "    print(engine._worker.pid, flush=True)\n"
         "    os.kill(os.getpid(), signal.SIGKILL)\n"
         "asyncio.run(main())\n"
     )
@@ -192,7 +164,7 @@ async def test_a_text_without_words_is_refused_before_any_process_starts(text):
     async with open_espeak() as engine:
         with pytest.raises(InputError, match="no words"):
             await speak(engine, text)
-        assert engine._process is None
+        assert engine._worker.pid is None
 
 
 async def test_a_text_without_an_end_is_refused():

@@ -1,8 +1,10 @@
 import asyncio
 import os
 import shutil
+import signal
 import subprocess
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,7 +13,7 @@ from teller.audio import Pcm
 from teller.engines.espeak import Espeak
 from teller.engines.sound_files import read_sound, resample
 from teller.engines.sphinx import Sphinx
-from teller.errors import EngineUnavailable, InputError
+from teller.errors import EngineTimeout, EngineUnavailable, InputError
 from teller.turn import Speech, Transcript
 
 pytestmark = pytest.mark.engine
@@ -32,9 +34,11 @@ def folder(tmp_path_factory):
     return tmp_path_factory.mktemp("models")
 
 
-@pytest.fixture(scope="module")
-def engine(folder):
-    return Sphinx(QUESTIONS, folder)
+@pytest.fixture
+async def engine(folder):
+    engine = Sphinx(QUESTIONS, folder)
+    yield engine
+    await engine.aclose()
 
 
 @pytest.fixture
@@ -133,6 +137,36 @@ async def test_a_turn_that_is_cancelled_leaves_it_able_to_hear(engine, say):
     assert (await hear(engine, sound)).text == "is my money safe"
 
 
+async def test_a_process_that_was_killed_is_replaced(engine, say):
+    await engine.warm()
+    for worker in engine._workers:
+        os.kill(worker.pid, signal.SIGKILL)
+    assert (await hear(engine, say("is my money safe"))).text == "is my money safe"
+
+
+async def test_a_process_that_hangs_is_a_timeout_and_the_next_utterance_is_heard(folder, say):
+    engine = Sphinx(QUESTIONS, folder, decoders=1, timeout_s=2.0)
+    await engine.warm()
+    os.kill(engine._workers[0].pid, signal.SIGSTOP)
+    with pytest.raises(EngineTimeout, match="within 2 s"):
+        await hear(engine, say("is my money safe"))
+    assert (await hear(engine, say("is my money safe"))).text == "is my money safe"
+    await engine.aclose()
+
+
+@pytest.fixture
+def forgetful(tmp_path):
+    """An engine whose dictionary went away after it was opened."""
+    engine = Sphinx(QUESTIONS, tmp_path)
+    Path(engine.files[2]).unlink()
+    return engine
+
+
+async def test_a_model_that_is_gone_is_unavailable(forgetful):
+    with pytest.raises(EngineUnavailable, match="speech model cannot be loaded"):
+        await forgetful.warm()
+
+
 async def test_another_rate_is_refused(engine):
     with pytest.raises(InputError, match="16000 Hz, got 8000 Hz"):
         await hear(engine, Pcm.silence(1, 8_000))
@@ -148,10 +182,10 @@ def test_the_bank_s_own_words_are_pronounced(folder):
 
 
 def test_a_trained_model_is_kept_and_used_again(engine, folder):
-    made = (engine.model / "model.arpa").stat().st_mtime_ns
+    made = Path(engine.files[1]).stat().st_mtime_ns
     again = Sphinx(QUESTIONS, folder)
     assert again.name == engine.name
-    assert (again.model / "model.arpa").stat().st_mtime_ns == made
+    assert Path(again.files[1]).stat().st_mtime_ns == made
 
 
 def test_other_questions_make_another_model(engine, folder):
@@ -160,10 +194,11 @@ def test_other_questions_make_another_model(engine, folder):
 
 @pytest.mark.parametrize(("name", "left"), [("model.arpa", 0.4), ("sha256.txt", 0)])
 def test_a_damaged_model_is_trained_again(tmp_path, name, left):
-    path = Sphinx(["block my card"], tmp_path).model / name
+    path = Path(Sphinx(["block my card"], tmp_path).files[1]).parent / name
     whole = path.read_bytes()
     path.write_bytes(whole[: int(left * len(whole))])
-    assert (Sphinx(["block my card"], tmp_path).model / name).read_bytes() == whole
+    Sphinx(["block my card"], tmp_path)
+    assert path.read_bytes() == whole
 
 
 def test_only_the_models_that_were_used_last_are_kept(tmp_path):
@@ -174,7 +209,8 @@ def test_only_the_models_that_were_used_last_are_kept(tmp_path):
     (tmp_path / ".sphinx-abandoned").mkdir()
     os.utime(tmp_path / ".sphinx-abandoned", (time.time() - 7_200,) * 2)
     engine = Sphinx(["block my card"], tmp_path)
-    assert {path.name for path in tmp_path.iterdir()} == {engine.model.name, "sphinx-0", "sphinx-1", "sphinx-2"}
+    used = Path(engine.files[1]).parent.name
+    assert {path.name for path in tmp_path.iterdir()} == {used, "sphinx-0", "sphinx-1", "sphinx-2"}
 
 
 def test_a_folder_that_cannot_be_made_is_unavailable(tmp_path):

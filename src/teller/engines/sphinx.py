@@ -15,29 +15,27 @@ import json
 import logging
 import math
 import os
-import queue
 import re
 import shutil
 import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import numpy as np
 import pocketsphinx
-from numpy.typing import NDArray
 
 from teller.audio import SPEECH_RATE_HZ
-from teller.errors import EngineError, EngineUnavailable, InputError
+from teller.errors import EngineUnavailable, InputError
 from teller.ngrams import NgramModel
 from teller.phrases import Sentence, caller_sentences
 from teller.pronunciation import pronounce
 from teller.turn import Speech, Transcript
+from teller.worker import Worker
 
 _log = logging.getLogger("teller.engines.sphinx")
 
+_PROCESS = "teller.engines.sphinx_process"
 _MODEL, _DICTIONARY, _UNKNOWN, _CHECKSUM = "model.arpa", "words.dict", "unknown.txt", "sha256.txt"
 _LAYOUT = 1  # of a model folder and of what goes into it; part of its key
 _KEPT_MODELS = 4
@@ -47,56 +45,55 @@ _GENERAL_WORDS = 5_000  # the commonest English words, known beside the bank's o
 _COMMON_WORDS = 500  # the commonest of them, looked up in pairs
 _MIN_COUNT = 5  # times that one of the bank's words must occur to be looked up in pairs
 
-# Logistic regression of "at most one word in five is wrong" on `evidence`, from synthetic voices: clean, noisy, far,
-# over a telephone band, speaking of other things and in other languages (python -m benchmarks.asr --fit).
-_WEIGHTS = (0.529, 89.9, 1.38, -2.30, 3.95)
-_INTERCEPT = 5.59
-
 _LOG_BASE = math.log(1.0001)  # unit of PocketSphinx's log probabilities
 _SILENCE_RMS = 0.001  # of full scale, -60 dB: digital silence and line noise
-_TINIEST = 1e-300
-_ALTERNATIVES = 3
-_READINGS = 30  # looked through for alternatives
 
 
 class Sphinx:
-    """A Transcriber for one subject; hears several utterances at once, each in a thread of its own.
+    """A Transcriber for one subject; hears several utterances at once. Close it with `aclose`.
 
     Args:
         questions: what callers ask, in as many ways as are known.
         folder: where trained models are kept.
-        decoders: utterances heard at once, about 50 MB each.
+        decoders: utterances heard at once, each in a process of some 80 MB.
         min_confidence: what is less sure than this is heard as nothing.
+        timeout_s: longest wait for one utterance, when it is its turn.
 
     Attributes:
-        model: folder of the trained model.
+        files: acoustic model, language model and dictionary.
         unknown_words: words of the questions that no rule can pronounce, sorted; they are never heard.
 
     Raises:
-        EngineUnavailable: if the model cannot be trained, kept or loaded.
+        EngineUnavailable: if the model cannot be trained or kept.
     """
 
     def __init__(
-        self, questions: Iterable[str], folder: Path, *, decoders: int = 2, min_confidence: float = 0.1
+        self,
+        questions: Iterable[str],
+        folder: Path,
+        *,
+        decoders: int = 2,
+        min_confidence: float = 0.1,
+        timeout_s: float = 30.0,
     ) -> None:
         version = importlib.metadata.version("pocketsphinx")
         sentences = list(caller_sentences(questions))
         key = hashlib.sha256(json.dumps([_LAYOUT, version, sentences]).encode()).hexdigest()[:12]
         self.name = f"pocketsphinx-{version}-{key}"
         self._min_confidence = min_confidence
-        self.model = folder / f"sphinx-{key}"
-        self._decoders: queue.SimpleQueue[pocketsphinx.Decoder] = queue.SimpleQueue()
+        model = folder / f"sphinx-{key}"
         try:
-            self._decoders.put(_trained(sentences, self.model))
+            _make_ready(sentences, model)
             _forget_old(folder)
-            self.unknown_words = tuple((self.model / _UNKNOWN).read_text(encoding="utf-8").split())
+            self.unknown_words = tuple((model / _UNKNOWN).read_text(encoding="utf-8").split())
         except OSError as exc:
-            raise EngineUnavailable(
-                f"the speech model cannot be kept ({exc.strerror}): is its folder writable?"
-            ) from exc
-        for _ in range(decoders - 1):
-            self._decoders.put(open_decoder(self.model))
-        self._threads = ThreadPoolExecutor(max_workers=decoders, thread_name_prefix="sphinx")
+            why = exc.strerror or type(exc).__name__
+            raise EngineUnavailable(f"the speech model cannot be kept ({why}): make its folder writable") from exc
+        self.files = (str(_packaged() / "en-us"), str(model / _MODEL), str(model / _DICTIONARY))
+        self._workers = [Worker("PocketSphinx", _PROCESS, self.files, timeout_s=timeout_s) for _ in range(decoders)]
+        self._idle: asyncio.Queue[Worker] = asyncio.Queue()
+        for worker in self._workers:
+            self._idle.put_nowait(worker)
 
     async def transcribe(self, speech: Speech) -> Transcript:
         """Hear one utterance; some 80 ms of work for each second of it.
@@ -105,111 +102,47 @@ class Sphinx:
 
         Raises:
             InputError: if the sound is not at 16 kHz.
-            EngineError: if the decoder fails.
+            EngineError, EngineTimeout: if the decoder fails, or does not answer.
         """
         pcm = speech.pcm
         if pcm.rate_hz != SPEECH_RATE_HZ:
             raise InputError(f"speech is heard at {SPEECH_RATE_HZ} Hz, got {pcm.rate_hz} Hz")
         if pcm.rms < _SILENCE_RMS:
             return Transcript("", confidence=0.0)
-        return await asyncio.get_running_loop().run_in_executor(self._threads, self._hear, pcm.samples)
+        worker = await self._idle.get()
+        try:
+            heard = json.loads(await worker.ask(pcm.samples.astype("<i2").tobytes()))
+        finally:
+            self._idle.put_nowait(worker)
+        if heard["confidence"] < self._min_confidence:
+            return Transcript("", confidence=heard["confidence"])
+        return Transcript(heard["text"], heard["confidence"], tuple(heard["alternatives"]))
+
+    async def warm(self) -> None:
+        """Start the processes, so that the first words are heard at once.
+
+        Raises:
+            EngineUnavailable: if one cannot run.
+            EngineTimeout: if one does not answer.
+        """
+        for worker in self._workers:
+            await worker.greet()
 
     async def aclose(self) -> None:
-        """End the threads; what they are hearing is dropped."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
-
-    def _hear(self, samples: NDArray[np.int16]) -> Transcript:
-        decoder = self._decoders.get_nowait()  # there are as many as threads
-        try:
-            decode(decoder, samples)
-            return self._transcript(decoder)
-        except RuntimeError as exc:
-            raise EngineError(f"PocketSphinx failed on {len(samples) / SPEECH_RATE_HZ:.1f} s of speech") from exc
-        finally:
-            self._decoders.put(decoder)
-
-    def _transcript(self, decoder: pocketsphinx.Decoder) -> Transcript:
-        best = decoder.hyp()
-        if best is None or not best.hypstr:
-            return Transcript("", confidence=0.0)
-        sure = _confidence(decoder)
-        if sure < self._min_confidence:
-            return Transcript("", confidence=sure)
-        readings = (
-            reading.hypstr for _, reading in zip(range(_READINGS), decoder.nbest() or (), strict=False) if reading
-        )
-        others = [text for text in dict.fromkeys(readings) if text and text != best.hypstr]
-        return Transcript(best.hypstr, confidence=sure, alternatives=tuple(others[:_ALTERNATIVES]))
+        """End the processes; what they are hearing is waited for."""
+        for worker in self._workers:
+            await worker.aclose()
 
 
-def decode(decoder: pocketsphinx.Decoder, samples: NDArray[np.int16]) -> None:
-    """Hear (n,) samples at 16 kHz, at least one; whole, so that the sound is normalised over the utterance.
-
-    On benchmarks/asr.py this makes a third fewer errors than hearing it piece by piece.
-    """
-    decoder.start_utt()
-    decoder.process_raw(samples.astype("<i2").tobytes(), full_utt=True)
-    decoder.end_utt()
-
-
-def evidence(decoder: pocketsphinx.Decoder) -> tuple[float, ...] | None:
-    """What speaks for the reading; None if it has no words.
-
-    Averages over its words: how well they fit the sound (log likelihood a frame, against the best of all sounds), how
-    much they were expected (log probability, in units of the decoder's), how far the other readings agree (log
-    posterior), and by how many thirds of a second they are longer than 0.6 s. Last, one over their number.
-    """
-    words = [part for part in decoder.seg() if part.word[0] not in "<[+"]
-    if not words:
-        return None
-    frames = sum(part.end_frame - part.start_frame + 1 for part in words)
-    return (
-        sum(_log_of(part.ascore) for part in words) / frames,
-        sum(_log_of(part.lscore) for part in words) / len(words),
-        sum(_log_of(part.prob) for part in words) / len(words),
-        max(0.0, frames / len(words) - 60) / 33,
-        1 / len(words),
-    )
-
-
-def _confidence(decoder: pocketsphinx.Decoder) -> float:
-    """Probability that at most one word in five is wrong."""
-    found = evidence(decoder)
-    if found is None:
-        return 0.0
-    logit = _INTERCEPT + sum(weight * part for weight, part in zip(_WEIGHTS, found, strict=True))
-    return 1 / (1 + math.exp(-max(-50.0, min(50.0, logit))))
-
-
-def _log_of(share: float) -> float:
-    return math.log(max(share, _TINIEST))
-
-
-def open_decoder(model: Path) -> pocketsphinx.Decoder:
-    """A decoder for a trained model's folder; for one thread at a time.
-
-    Raises:
-        EngineUnavailable: if it cannot be loaded.
-    """
-    config = pocketsphinx.Config(
-        hmm=str(_packaged() / "en-us"), lm=str(model / _MODEL), dict=str(model / _DICTIONARY), loglevel="FATAL"
-    )
-    try:
-        return pocketsphinx.Decoder(config)
-    except RuntimeError as exc:
-        raise EngineUnavailable(f"PocketSphinx cannot load the speech model {model.name}") from exc
-
-
-def _trained(sentences: Sequence[Sentence], model: Path) -> pocketsphinx.Decoder:
-    """A decoder for the model of these sentences, trained unless it is kept and whole."""
+def _make_ready(sentences: Sequence[Sentence], model: Path) -> None:
+    """Train the model of these sentences, unless it is kept and whole."""
     if model.is_dir():
         if _is_whole(model):
             os.utime(model)
-            return open_decoder(model)
+            return
         _log.warning("%s is damaged and is trained again", model.name)
         shutil.rmtree(model)
     _train(sentences, model)
-    return open_decoder(model)
 
 
 def _packaged() -> Path:
