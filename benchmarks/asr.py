@@ -30,10 +30,11 @@ import soundfile
 from numpy.typing import NDArray
 
 from teller.audio import Pcm
-from teller.engines import sphinx_process
 from teller.engines.espeak import Espeak
 from teller.engines.sound_files import read_sound, resample
 from teller.engines.sphinx import Sphinx
+from teller.engines.sphinx_process import decode, evidence, open_decoder
+from teller.engines.sphinx_process import hear as decoded
 from teller.spoken import as_words
 
 VOICES = ("slt", "awb", "kal16", "rms")
@@ -140,7 +141,7 @@ def sounds_without_words(seed: int) -> Iterator[Pcm]:
 def hear(decoder: pocketsphinx.Decoder, text: str, pcm: Pcm) -> Heard:
     spoken = as_words(text)
     began = time.process_time()
-    heard = json.loads(sphinx_process.hear(decoder, pcm.samples.astype("<i2").tobytes()))
+    heard = json.loads(decoded(decoder, pcm.samples.astype("<i2").tobytes()))
     work_s = time.process_time() - began
     errors = word_errors(spoken, heard["text"].split())
     return Heard(spoken, heard["text"], heard["confidence"], errors, pcm.duration_s, work_s)
@@ -203,7 +204,7 @@ async def measure(folder: Path, voices: Sequence[str], per_set: int) -> dict[str
         "unknown_words": list(engine.unknown_words),
         "training_s": time.process_time() - began,
     }
-    decoder = sphinx_process.open_decoder(*engine.files)
+    decoder = open_decoder(*engine.files)
     asked = questions[7 :: max(1, len(questions) // per_set)][:per_set]
     everything: list[Heard] = []
     for name, texts in {
@@ -231,7 +232,7 @@ async def measure(folder: Path, voices: Sequence[str], per_set: int) -> dict[str
 async def fit(folder: Path, voices: Sequence[str]) -> dict[str, object]:
     """Coefficients of the confidence: logistic regression by Newton's method, with a little L2."""
     engine = Sphinx(bank_questions(), folder)
-    decoder = sphinx_process.open_decoder(*engine.files)
+    decoder = open_decoder(*engine.files)
     sounds = [
         (text, change(pcm))
         for text in DEV["questions"] + DEV["short"]
@@ -243,9 +244,9 @@ async def fit(folder: Path, voices: Sequence[str]) -> dict[str, object]:
     sounds += [("", pcm) for pcm in sounds_without_words(1)]
     rows, right = [], []
     for text, pcm in sounds:
-        sphinx_process.decode(decoder, pcm.samples.astype("<i2").tobytes())
+        decode(decoder, pcm.samples.astype("<i2").tobytes())
         best = decoder.hyp()
-        found = sphinx_process.evidence(decoder) if best is not None and best.hypstr else None
+        found = evidence(decoder) if best is not None and best.hypstr else None
         if found is not None:
             spoken = as_words(text)
             rows.append([*found, 1.0])
