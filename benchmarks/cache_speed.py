@@ -7,7 +7,7 @@ and answers of 200 characters. Embedding costs nothing until the last part. A qu
 the same text, so that each lookup goes all the way: catching up with the log, exact tier, 24 neighbours, judge. Three
 ways: `finding` has every entry an answer of its own and judges by values and a threshold only; `full` has the shipped
 judge (guards, verifier, consensus) and one answer for each cluster; `full, lone answers` is its worst case. Times are
-wall times of one thread; `cpu_p50_ms` is the time that the process worked, whatever else the machine did.
+wall times of one thread; `cpu_...` is the time that the process worked, whatever else the machine did.
 `bytes_per_entry` is the growth of the process, index, texts and all: `grown` by writing, `warm` in a fresh process that
 opened the cache. `with_writer` is a reader beside another process that keeps 100 answers a second on the same log.
 """
@@ -23,7 +23,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -120,14 +120,30 @@ class Crowd:
         return answer(int(self.owners[number]) % self.clusters if kind == "full" else number)
 
 
-async def timed(ask: Callable[[int], Awaitable[object]], numbers: Iterable[int]) -> dict[str, float]:
-    wall, cpu = [], []
-    for number in numbers:
+@dataclass(slots=True)
+class Times:
+    """What each of many calls took, in seconds: by the clock, and of the processor."""
+
+    wall: list[float] = field(default_factory=list)
+    cpu: list[float] = field(default_factory=list)
+
+    async def of(self, work: Awaitable[object]) -> None:
+        """Await something and note how long it took."""
         started, worked = time.perf_counter(), time.process_time()
-        await ask(number)
-        cpu.append(time.process_time() - worked)
-        wall.append(time.perf_counter() - started)
-    return percentiles(wall) | {"cpu_p50_ms": round(float(np.median(cpu)) * 1_000, 4)}
+        await work
+        self.cpu.append(time.process_time() - worked)
+        self.wall.append(time.perf_counter() - started)
+
+    def figures(self) -> dict[str, float]:
+        """Medians and 99th percentiles in milliseconds."""
+        return percentiles(self.wall) | {f"cpu_{name}": value for name, value in percentiles(self.cpu).items()}
+
+
+async def timed(ask: Callable[[int], Awaitable[object]], numbers: Iterable[int]) -> dict[str, float]:
+    times = Times()
+    for number in numbers:
+        await times.of(ask(number))
+    return times.figures()
 
 
 async def fill(cache: SemanticCache, crowd: Crowd, kind: str) -> float:
@@ -169,21 +185,19 @@ async def beside_writer(
     look_up: Callable[[int], Awaitable[object]], home: Path, count: int, kind: str
 ) -> dict[str, Any]:
     """The reader alone and beside a writer, in turns, so that what else the machine does falls on both alike."""
-    times: dict[str, list[float]] = {"alone": [], "beside": []}
+    both = {"alone": Times(), "beside": Times()}
     for turn in range(3):
-        for name, waits in times.items():
+        for name, times in both.items():
             run = [sys.executable, "-m", "benchmarks.cache_speed", "--write-to", str(home), "--kind", kind]
             run += ["--first", str(count + 2 * LOOKUPS + 100_000 * turn)]
             writer = start(run) if name == "beside" else None
             for number in range(count, count + LOOKUPS):
-                started = time.perf_counter()
-                await look_up(number)
-                waits.append(time.perf_counter() - started)
+                await times.of(look_up(number))
                 await asyncio.sleep(0.002)
             if writer:
                 writer.kill()
                 writer.communicate()
-    return {name: percentiles(waits) for name, waits in times.items()}
+    return {name: times.figures() for name, times in both.items()}
 
 
 def start(run: list[str]) -> subprocess.Popen[bytes]:

@@ -10,7 +10,7 @@ from teller.cache.verdict import Neighbour
 from teller.ports import Vectors
 
 
-def near(  # noqa: PLR0913  the search of one lookup in one of its shelves
+def near(
     replica: Replica, shelf: Shelf, vector: Vectors, *, wanted: int, now: float, min_accuracy: float, sign: int = 1
 ) -> list[Neighbour]:
     """At most `wanted` entries of a shelf that may be served, best first: not expired, not found wrong too often.
