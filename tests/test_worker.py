@@ -39,9 +39,11 @@ sys.exit(serve(open_echo))
 def folder(tmp_path, monkeypatch):
     (tmp_path / "echo_worker.py").write_text(ECHO)
     (tmp_path / "mute_worker.py").write_text("import time; time.sleep(60)")
-    (tmp_path / "noisy_worker.py").write_text("print('no greeting of ours at all'); import time; time.sleep(60)")
+    noisy = "import time; print('no greeting of ours at all', flush=True); time.sleep(60)"
+    (tmp_path / "noisy_worker.py").write_text(noisy)
     (tmp_path / "broken_worker.py").write_text("raise RuntimeError")
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     return tmp_path
 
 
@@ -133,6 +135,15 @@ async def test_an_answer_that_nobody_waits_for_is_never_given_to_another():
             await asking
         assert not is_running(pid)
         assert await worker.ask(b"x") == b"xx"
+
+
+@pytest.mark.engine
+async def test_nothing_is_imported_from_the_present_folder(folder, monkeypatch):
+    monkeypatch.delenv("PYTHONPATH")
+    (folder / "ctypes.py").write_text("open('taken', 'w')")
+    async with open_worker("teller.engines.espeak_process", "en-gb", "165") as worker:
+        assert await worker.greet() == b"22050"
+    assert not (folder / "taken").exists()
 
 
 @pytest.mark.parametrize("module", ["broken_worker", "no_such_worker"])

@@ -40,7 +40,7 @@ class Worker:
 
     def __init__(self, what: str, module: str, arguments: Sequence[str], *, timeout_s: float) -> None:
         self._what = what
-        self._command = (sys.executable, "-m", module, *arguments)
+        self._command = (sys.executable, "-P", "-m", module, *arguments)  # -P: nothing from the present folder
         self._timeout_s = timeout_s
         self._lock = asyncio.Lock()
         self._process: Process | None = None
