@@ -22,6 +22,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import traceback
 from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -130,9 +131,12 @@ class Worker:
         self.pid, self.rest = os.fork(), b""
         if not self.pid:
             os.close(self.pipe)
-            with suppress(BaseException):
+            try:
                 asyncio.run(work(home, self.number, seed, say))
-            os._exit(1)
+            except BaseException:
+                traceback.print_exc()
+            finally:
+                os._exit(1)
         os.close(say)
 
     def listen(self, *, to_end: bool = False) -> Counter[str]:

@@ -26,7 +26,8 @@ from teller.call import Memory
 from teller.config import Settings
 from teller.engines.faiss_index import FaissIndex
 from teller.errors import BusyError, ConfigError, EngineUnavailable, StoreCorrupt, StoreError
-from teller.ports import CacheLog, Clock, Embedder, Observer, VectorIndex, Vectors
+from teller.observers import Unobserved
+from teller.ports import CacheLog, Clock, Embedder, VectorIndex, Vectors
 from teller.stores.cipher import AesGcm
 from teller.stores.home import Home
 from teller.stores.snapshots import FileSnapshots
@@ -199,14 +200,13 @@ async def embedder_of(log: CacheLog) -> NamedEmbedder | None:
     return NamedEmbedder(body["name"], body["dim"])
 
 
-class Learning:
-    """Observer in front of another: what was answered where the cache had nothing teaches the judge."""
+class Learning(Unobserved):
+    """What was answered where the cache had nothing teaches the judge."""
 
-    def __init__(self, observer: Observer, judge: LearningJudge) -> None:
-        self._observer, self._judge = observer, judge
+    def __init__(self, judge: LearningJudge) -> None:
+        self._judge = judge
 
     def turn_finished(self, record: TurnRecord) -> None:
         """As `Observer.turn_finished`."""
         if record.miss_reason is not None and record.answer.source in (Source.APPROVED, Source.MODEL):
             self._judge.answered(record.question.text, record.answer.answer_id)
-        self._observer.turn_finished(record)

@@ -30,6 +30,7 @@ from teller.turn import (
     Done,
     Heard,
     Hit,
+    LookupRecord,
     Miss,
     MissReason,
     Question,
@@ -52,6 +53,7 @@ class _Facts:
     timings_ms: dict[str, float] = field(default_factory=dict)
     miss: Miss | None = None
     grounded: bool | None = None
+    pieces: int = 0
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
@@ -161,8 +163,7 @@ class Orchestrator:
             call.memory = reply.memory
             return reply.answer
         call.memory = self.toolbox.lapse(call.memory)
-        with facts.stage("cache"):
-            found = await self._look_up(question, call)
+        found = await self._look_up(question, call, facts)
         if isinstance(found, Hit):
             return found.answer
         facts.miss = found
@@ -170,7 +171,24 @@ class Orchestrator:
             return await self._compose(question, call, facts, keep=False)
         return await self.cache.flight(question, call.scope, lambda: self._compose(question, call, facts, keep=True))
 
-    async def _look_up(self, question: Question, call: Call) -> Hit | Miss:
+    async def _look_up(self, question: Question, call: Call, facts: _Facts) -> Hit | Miss:
+        with facts.stage("cache"):
+            found = await self._found(question, call)
+        hit, miss = (found.answer, None) if isinstance(found, Hit) else (None, found)
+        evidence = hit.evidence if hit else None
+        self.observer.lookup_finished(
+            LookupRecord(
+                at=self.clock.now(),
+                tenant=call.scope.tenant,
+                outcome=evidence.tier if evidence else miss.reason if miss else MissReason.FAILED,
+                data_class=hit.data_class if hit else None,
+                similarity=evidence.similarity if evidence else miss.nearest if miss else None,
+                spent_ms=facts.timings_ms["cache"],
+            )
+        )
+        return found
+
+    async def _found(self, question: Question, call: Call) -> Hit | Miss:
         if reason := policy.cannot_be_cached(question, call.memory):
             return Miss(reason)
         try:
@@ -191,7 +209,7 @@ class Orchestrator:
         if best.handoff:
             return _approved(best, Source.HANDOFF, reason="a_person_takes_over")
         with facts.stage("generate"):
-            generated = await self._generate(question, passages)
+            generated = await self._generate(question, passages, facts)
         with facts.stage("ground"):
             facts.grounded = await self._is_grounded(generated, best)
         answer = _approved(best, Source.APPROVED)
@@ -201,7 +219,7 @@ class Orchestrator:
             await self._offer(question, answer, call)
         return answer
 
-    async def _generate(self, question: Question, passages: tuple[Passage, ...]) -> str:
+    async def _generate(self, question: Question, passages: tuple[Passage, ...], facts: _Facts) -> str:
         """The generator's words; empty if it fails or is too slow."""
         try:
             async with asyncio.timeout(self.generate_within_s):
@@ -209,6 +227,7 @@ class Orchestrator:
                 pieces = [piece async for piece in self.generator.generate(prompt, adapter=self.adapter())]
         except (EngineError, TimeoutError):
             return ""
+        facts.pieces = len(pieces)
         return "".join(pieces).strip()
 
     async def _is_grounded(self, generated: str, best: Passage) -> bool:
@@ -250,6 +269,7 @@ class Orchestrator:
             similarity=nearest,
             grounded=facts.grounded,
             adapter=self.adapter(),
+            pieces=facts.pieces,
         )
 
 

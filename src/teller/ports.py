@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from teller.audio import Pcm
-from teller.turn import DataClass, Question, Speech, Transcript, TurnRecord
+from teller.turn import DataClass, LookupRecord, Question, Speech, ToggleRecord, TrainingRecord, Transcript, TurnRecord
 
 Vectors = NDArray[np.float32]
 
@@ -196,6 +196,67 @@ class Generator(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Fingerprint:
+    """What a model says to fixed questions, greedily: equal for the same weights, different where an adapter applies.
+
+    Attributes:
+        tokens: the first tokens of each answer, as text; one tuple for each question.
+        logprobs: their natural log-probabilities, in the same shape; equal to about 1e-3 between engines at float32,
+            to about 0.1 at bfloat16.
+    """
+
+    tokens: tuple[tuple[str, ...], ...]
+    logprobs: tuple[tuple[float, ...], ...]
+
+
+class AdapterHost(Protocol):
+    """Where LoRA adapters are resident beside one base model; a Generator serves them by name.
+
+    A version is named `name@sha12` and never changes. Loading and unloading disturb neither the base model, nor another
+    adapter, nor an answer that is being written.
+    """
+
+    base_digest: str  # SHA-256 of the base weights, as `adapters.manifest` makes it; "" where it cannot be known
+
+    async def load(self, served: str, folder: Path) -> None:
+        """Make a version resident; nothing happens if it is.
+
+        Args:
+            served: as in "banking-lora@3f2a91c0b7de".
+            folder: absolute, with adapter_config.json and adapter_model.safetensors, already checked.
+
+        Raises:
+            InputError: if the adapter does not fit the base model: a module is missing or left over, a shape differs.
+            EngineError, EngineTimeout: if the engine refuses or does not answer; the version is not resident.
+        """
+        ...
+
+    async def unload(self, served: str) -> None:
+        """Let a version go, once the answers that use it are written; nothing happens if it is not resident.
+
+        Raises:
+            EngineError, EngineTimeout: if the engine refuses or does not answer in its time.
+        """
+        ...
+
+    async def resident(self) -> tuple[str, ...]:
+        """Served names of the versions that are resident, sorted.
+
+        Raises:
+            EngineError, EngineTimeout: if the engine does not answer.
+        """
+        ...
+
+    async def fingerprint(self, questions: Sequence[str], adapter: str | None = None) -> Fingerprint:
+        """The first 8 tokens that are said to each question, sampled greedily; `adapter` None for the base model.
+
+        Raises:
+            EngineError, EngineTimeout: if the engine fails, or another model answered than was asked.
+        """
+        ...
+
+
 class KnowledgeIndex(Protocol):
     """Finds what the bank has approved on a question."""
 
@@ -310,6 +371,18 @@ class Observer(Protocol):
 
     def turn_finished(self, record: TurnRecord) -> None:
         """A turn has ended."""
+        ...
+
+    def lookup_finished(self, record: LookupRecord) -> None:
+        """The cache was asked."""
+        ...
+
+    def adapter_toggled(self, record: ToggleRecord) -> None:
+        """The live adapter was changed, or a change was refused."""
+        ...
+
+    def training_advanced(self, record: TrainingRecord) -> None:
+        """A training step is done."""
         ...
 
 

@@ -241,6 +241,9 @@ class TurnRecord:
         miss_reason: why the cache gave nothing; None on a hit or if it was not asked.
         similarity: of the neighbour that was served or was nearest; None if none was looked at.
         grounded: whether what the generator said agreed with the approved answer; None if no generator ran.
+        adapter: served name of the LoRA adapter version that the call is pinned to, as in "banking-lora@3f2a91c0b7de";
+            None for the base model.
+        pieces: how many pieces the generator streamed: tokens, on an engine that streams token by token.
     """
 
     turn_id: str
@@ -254,6 +257,85 @@ class TurnRecord:
     similarity: float | None = None
     grounded: bool | None = None
     adapter: str | None = None
+    pieces: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class LookupRecord:
+    """The facts of one lookup in the cache, for the observer.
+
+    Attributes:
+        at: Unix time in seconds.
+        outcome: the tier of a hit, or why it was a miss.
+        data_class: of the answer that was served; None on a miss.
+        similarity: of the neighbour that was served or was nearest; None if none was looked at.
+        spent_ms: wall time of the lookup.
+    """
+
+    at: float
+    tenant: str
+    outcome: Tier | MissReason
+    data_class: DataClass | None
+    similarity: float | None
+    spent_ms: float
+
+
+class Toggle(StrEnum):
+    """What can be done to the adapter that is live."""
+
+    ENABLE = "enable"
+    DISABLE = "disable"
+    ROLLBACK = "rollback"
+    CANARY = "canary"  # a share of new calls gets another version
+    PROMOTE = "promote"  # the canary becomes the live version
+    WITHDRAW = "withdraw"  # the canary is ended, by an operator or by what was measured
+    REFUSE = "refuse"  # something was asked for and not done; nothing changed
+
+
+@dataclass(frozen=True, slots=True)
+class ToggleRecord:
+    """The facts of one change of the live adapter, for the observer.
+
+    Attributes:
+        at: Unix time in seconds.
+        before: served name that new calls got before, None for the base model.
+        after: served name that they get from now on.
+        who: the operator, or "teller" where a rule acted.
+        why: in words.
+        canary: the version that a share of new calls gets, None if there is no canary.
+        share: of new calls that get the canary, 0 to 1.
+    """
+
+    at: float
+    toggle: Toggle
+    before: str | None
+    after: str | None
+    who: str
+    why: str
+    canary: str | None = None
+    share: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingRecord:
+    """The facts of a training step, for the observer.
+
+    Attributes:
+        at: Unix time in seconds.
+        name: of the adapter.
+        step: from 1, of `steps`.
+        loss: mean over the step's trained tokens, natural logarithm.
+        tokens_per_s: tokens that went through the model, padding left out.
+        held_out_loss: on data that is not trained on, where it was measured after this step.
+    """
+
+    at: float
+    name: str
+    step: int
+    steps: int
+    loss: float
+    tokens_per_s: float
+    held_out_loss: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

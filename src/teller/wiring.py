@@ -27,12 +27,13 @@ from teller.cache_wiring import Learning, OpenCache, build_cache, embedder_of, k
 from teller.call import Call
 from teller.config import Settings
 from teller.errors import EngineUnavailable, TellerError
+from teller.observers import Observers
 from teller.orchestrator import Orchestrator
 from teller.ports import Detector, Embedder, Generator, Observer, Synthesizer, Transcriber, Vectors
 from teller.prompts import PROMPT_VERSION
 from teller.stores.home import Home, open_home
 from teller.stores.vectors import KeptVectors, RecentVectors
-from teller.turn import Scope, TurnRecord
+from teller.turn import Scope
 from teller.values import Catalogue, find_values
 
 BANK_NAME = "Larkfield Bank"
@@ -48,13 +49,6 @@ class SystemClock:
     def monotonic(self) -> float:
         """Seconds that never go back."""
         return time.monotonic()
-
-
-class Unobserved:
-    """An observer that keeps nothing."""
-
-    def turn_finished(self, record: TurnRecord) -> None:
-        """Ignore it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,13 +220,15 @@ def _secret(value: SecretStr | None) -> str | None:
 
 
 @asynccontextmanager
-async def open_bot(settings: Settings, *, speech: bool = True, observer: Observer | None = None) -> AsyncIterator[Bot]:
+async def open_bot(
+    settings: Settings, *, speech: bool = True, observers: tuple[Observer, ...] = ()
+) -> AsyncIterator[Bot]:
     """Open everything that the settings name, and close it again.
 
     Args:
         settings: what is wanted.
         speech: without it no transcriber, synthesizer or detector is opened; the orchestrator works on text.
-        observer: is told of every turn.
+        observers: are told every fact.
 
     Raises:
         EngineUnavailable, KnowledgeError, StoreError: if a part that is configured cannot run, saying what to do.
@@ -266,7 +262,7 @@ async def open_bot(settings: Settings, *, speech: bool = True, observer: Observe
             generator=generator,
             embedder=recent,
             synthesizer=open_synthesizer(settings, home, stack) if speech else None,
-            observer=Learning(observer or Unobserved(), opened.judge),
+            observer=Observers((Learning(opened.judge), *observers)),
             clock=clock,
             catalogue=bank.catalogue,
             generate_within_s=settings.engines.generator_timeout_s,

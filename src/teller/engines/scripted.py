@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from teller.audio import SPEECH_RATE_HZ, Pcm
 from teller.errors import BusyError, EngineError, InputError, StoreCorrupt, StoreError, TellerError
 from teller.ports import Asked, Event, Passage, Prompt, Vectors
-from teller.turn import Question, Speech, Transcript, TurnRecord
+from teller.turn import LookupRecord, Question, Speech, ToggleRecord, TrainingRecord, Transcript, TurnRecord
 
 _WORD = re.compile(r"\w+")
 _SILENCE_RMS = 0.003  # under this a sound holds no words
@@ -352,15 +352,30 @@ class ScriptedObserver:
     """Keeps what it is told.
 
     Attributes:
-        turns: every record so far, in order.
+        turns, lookups, toggles, training: every record so far, in order.
     """
 
     def __init__(self) -> None:
         self.turns: list[TurnRecord] = []
+        self.lookups: list[LookupRecord] = []
+        self.toggles: list[ToggleRecord] = []
+        self.training: list[TrainingRecord] = []
 
     def turn_finished(self, record: TurnRecord) -> None:
         """Keep the record."""
         self.turns.append(record)
+
+    def lookup_finished(self, record: LookupRecord) -> None:
+        """Keep the record."""
+        self.lookups.append(record)
+
+    def adapter_toggled(self, record: ToggleRecord) -> None:
+        """Keep the record."""
+        self.toggles.append(record)
+
+    def training_advanced(self, record: TrainingRecord) -> None:
+        """Keep the record."""
+        self.training.append(record)
 
 
 class ScriptedClock:
