@@ -366,6 +366,43 @@ class Cipher(Protocol):
         ...
 
 
+class Signer(Protocol):
+    """Signs for this installation, and knows whose signatures it trusts."""
+
+    @property
+    def public_key(self) -> bytes:
+        """The key that this signer's signatures are checked with, 32 bytes; trusted here.
+
+        Raises:
+            StoreError: if the keys cannot be read or made.
+        """
+        ...
+
+    def sign(self, data: bytes) -> bytes:
+        """A signature of 64 bytes; the same for the same data.
+
+        Raises:
+            StoreError: if the keys cannot be read or made.
+        """
+        ...
+
+    def verify(self, data: bytes, signature: bytes, public_key: bytes) -> bool:
+        """Whether the key is trusted here and made this signature of this data; never raises for wrong bytes.
+
+        Raises:
+            StoreError: if the keys cannot be read.
+        """
+        ...
+
+    def trusts(self, public_key: bytes) -> bool:
+        """Whether signatures by this key are accepted here.
+
+        Raises:
+            StoreError: if the keys cannot be read.
+        """
+        ...
+
+
 class Observer(Protocol):
     """Is told facts; never raises, never blocks."""
 

@@ -38,6 +38,16 @@ class Home:
         """Vectors of what the bank has approved."""
         return self.path / "knowledge"
 
+    @property
+    def adapters(self) -> Path:
+        """LoRA adapters: a folder for each version, and the audit log that says which one is live."""
+        return self.path / "adapters"
+
+    @property
+    def keys(self) -> Path:
+        """The key that adapters are signed with, and the public keys that are trusted."""
+        return self.path / "keys"
+
 
 def open_home(path: Path) -> Home:
     """Make the folders where they are missing, readable by their owner alone.
@@ -48,7 +58,7 @@ def open_home(path: Path) -> Home:
     home = Home(path)
     stamp = path / "layout"
     try:
-        for folder in (path, home.models, home.cache, home.audio, home.knowledge):
+        for folder in (path, home.models, home.cache, home.audio, home.knowledge, home.adapters, home.keys):
             folder.mkdir(mode=_PRIVATE, parents=True, exist_ok=True)
         if not os.access(path, os.W_OK | os.X_OK):
             raise PermissionError(13, os.strerror(13))
