@@ -8,7 +8,7 @@ import pytest
 from tests.bots import FREEZE, QUESTION, ScriptedBot
 
 from teller.audio import Pcm
-from teller.call import State
+from teller.call import Call, CallEvent, Pin, State
 from teller.engines.scripted import Fault, ScriptedGenerator, ScriptedLog, ScriptedSynthesizer, ScriptedTranscriber
 from teller.errors import CallError, EngineError, InputError, StoreError
 from teller.turn import Done, Heard, MissReason, Question, Said, Sound, Source, Speech, Transcript
@@ -211,3 +211,73 @@ async def test_an_answer_that_is_made_anew_comes_from_knowledge_and_is_not_kept(
 
     assert (anew.answer_id, anew.source) == ("cards.freeze", Source.APPROVED)
     assert (await bot.cache.upkeep.totals()).entries == 1
+
+
+async def test_an_action_code_is_not_spoken_and_does_not_count_against_the_wording():
+    bot = ScriptedBot(generator=ScriptedGenerator(lambda *_: f"{FREEZE.text} [action: freeze_card]"))
+
+    record = await bot.record(QUESTION)
+
+    assert (record.answer.source, record.answer.text, record.grounded) == (Source.APPROVED, FREEZE.text, True)
+
+
+async def test_a_call_keeps_the_adapter_version_of_its_first_turn():
+    bot = ScriptedBot(otherwise=(FREEZE,))
+    live = [Pin("bank@1", ("1" * 64,))]
+    bot.orchestrator = replace(bot.orchestrator, pin=lambda _: live[0])
+    old, records = bot.call(), []
+
+    records.append(await bot.record("one", old))
+    live[0] = Pin("bank@2", ("2" * 64,))
+    records += [await bot.record("two", old), await bot.record("two", bot.call())]
+
+    assert [record.adapter for record in records] == ["bank@1", "bank@1", "bank@2"]
+    assert [adapter for _, adapter in bot.generator.asked] == ["bank@1", "bank@1", "bank@2"]
+
+
+async def test_a_call_that_ends_lets_go_of_its_adapter_version():
+    bot = ScriptedBot()
+    call = bot.call()
+    await bot.ask(QUESTION, call)
+    assert call.pin is not None
+
+    call.advance(CallEvent.HUNG_UP)
+
+    assert call.pin is None
+
+
+async def test_an_answer_is_shared_and_kept_only_among_calls_on_one_adapter_version():
+    words = {None: "Open the app, then tap Freeze.", "bank@1": "Tap Freeze: open the app and tap Freeze."}
+    bot = ScriptedBot(generator=ScriptedGenerator(lambda _, adapter: words[adapter], delay_s=0.02))
+    pins = {"call-base": Pin(), "call-on": Pin("bank@1", ("1" * 64,))}
+    bot.orchestrator = replace(bot.orchestrator, pin=lambda call: pins[call.id])
+    calls = [Call(id=name, scope=bot.call().scope) for name in pins for _ in range(3)]
+
+    first = await asyncio.gather(*(bot.record(QUESTION, call) for call in calls))
+    again = [await bot.record(QUESTION, call) for call in calls]
+
+    assert len(bot.generator.asked) == 2
+    assert {(record.adapter, record.answer.text) for record in first} == {
+        (None, words[None]),
+        ("bank@1", words["bank@1"]),
+    }
+    assert [record.answer.text for record in again] == [record.answer.text for record in first]
+    assert {record.answer.source for record in again} == {Source.CACHE}
+
+
+async def test_a_caller_who_hangs_up_while_others_wait_does_not_change_the_version_of_their_answer():
+    bot = ScriptedBot(generator=ScriptedGenerator(delay_s=0.02))
+    bot.orchestrator = replace(bot.orchestrator, pin=lambda _: Pin("bank@1", ("1" * 64,)))
+    leaving, staying = bot.call(), bot.call()
+    running = [asyncio.create_task(bot.record(QUESTION, call)) for call in (leaving, staying)]
+    while not bot.generator.asked:  # noqa: ASYNC110
+        await asyncio.sleep(0)
+
+    leaving.advance(CallEvent.HUNG_UP)
+    running[0].cancel()
+    record = await running[1]
+    again = await bot.record(QUESTION)
+
+    assert [adapter for _, adapter in bot.generator.asked] == ["bank@1"]
+    assert record.adapter == again.adapter == "bank@1"
+    assert again.answer.source is Source.CACHE

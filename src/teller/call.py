@@ -68,15 +68,35 @@ class Memory:
     unanswered: int = 0
 
 
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
+class Pin:
+    """A call's hold on the LoRA adapter version that it began with: the version is not unloaded while it is held.
+
+    Whoever gives pins out keeps weak references to them, so a call that is dropped lets go as one that ends.
+
+    Attributes:
+        served: name of the version, as in "banking-lora@3f2a91c0b7de"; None for the base model.
+        adapters: digests for the cache's partition; empty for the base model.
+    """
+
+    served: str | None = None
+    adapters: tuple[str, ...] = ()
+
+
 @dataclass(slots=True)
 class Call:
-    """One conversation on one line; one turn at a time."""
+    """One conversation on one line; one turn at a time.
+
+    Attributes:
+        pin: the adapter version of all its turns, None before the first turn and after the end.
+    """
 
     id: str
     scope: Scope
     state: State = State.LISTENING
     memory: Memory = field(default_factory=Memory)
     turns: int = 0
+    pin: Pin | None = None
 
     def advance(self, event: CallEvent) -> State:
         """Move along the table.
@@ -88,6 +108,8 @@ class Call:
         if after is None:
             raise CallError(f"a call that is {self.state} cannot take '{event}'")
         self.state = after
+        if after is State.ENDED:
+            self.pin = None
         return after
 
     def remember(self, **changes: object) -> None:

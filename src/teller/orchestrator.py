@@ -18,11 +18,12 @@ from datetime import UTC, datetime
 
 from teller.banking import grounding, policy
 from teller.banking.tools import Toolbox
+from teller.cache.partition import Basis
 from teller.cache.semantic import SemanticCache
-from teller.call import Call, CallEvent, State
+from teller.call import Call, CallEvent, Pin, State
 from teller.errors import EngineError, StoreError
 from teller.ports import Clock, Embedder, Generator, KnowledgeIndex, Observer, Passage, Synthesizer, Transcriber
-from teller.prompts import answer_prompt
+from teller.prompts import answer_prompt, spoken_part
 from teller.redaction import nothing_heard, redact
 from teller.turn import (
     Answer,
@@ -48,8 +49,12 @@ from teller.values import Catalogue, find_values
 
 @dataclass(slots=True)
 class _Facts:
-    """What is learned on the way, for the record."""
+    """What is learned on the way, for the record; and the adapter version that the turn holds to its end.
 
+    The turn has its own hold: its answer may be made for others who wait for it, after its own caller has hung up.
+    """
+
+    pin: Pin
     timings_ms: dict[str, float] = field(default_factory=dict)
     miss: Miss | None = None
     grounded: bool | None = None
@@ -73,7 +78,7 @@ class Orchestrator:
     Attributes:
         transcriber, synthesizer: None where the channel is text only.
         generate_within_s: longest wait for the generator before the approved text is spoken instead.
-        adapter: gives the served name of the LoRA adapter that is enabled now, None for the base model.
+        pin: gives a call, at its first turn, the LoRA adapter version that it keeps to its end.
     """
 
     transcriber: Transcriber | None
@@ -87,7 +92,7 @@ class Orchestrator:
     clock: Clock
     catalogue: Catalogue
     generate_within_s: float = 8.0
-    adapter: Callable[[], str | None] = lambda: None
+    pin: Callable[[Call], Pin] = lambda _: Pin()
 
     async def turn(self, heard: Transcript | Speech, call: Call, *, speak: bool = True) -> AsyncIterator[TurnEvent]:
         """Answer one utterance or one typed question.
@@ -101,8 +106,9 @@ class Orchestrator:
             EngineError: if speech cannot be heard at all.
         """
         call.advance(CallEvent.ASKED)
+        call.pin = call.pin or self.pin(call)
         try:
-            facts, started_at = _Facts(), self.clock.now()
+            facts, started_at = _Facts(call.pin), self.clock.now()
             with facts.stage("hear"):
                 transcript = await self._hear(heard)
             with facts.stage("redact"):
@@ -136,7 +142,8 @@ class Orchestrator:
         Raises:
             EngineError: if the question cannot be embedded.
         """
-        return await self._compose(question, Call(id="anew", scope=scope), _Facts(), keep=False)
+        call = Call(id="anew", scope=scope)
+        return await self._compose(question, call, _Facts(self.pin(call)), keep=False)
 
     async def _hear(self, heard: Transcript | Speech) -> Transcript:
         if isinstance(heard, Transcript):
@@ -169,11 +176,13 @@ class Orchestrator:
         facts.miss = found
         if found.reason in (MissReason.NOT_ELIGIBLE, MissReason.NO_IDENTITY):
             return await self._compose(question, call, facts, keep=False)
-        return await self.cache.flight(question, call.scope, lambda: self._compose(question, call, facts, keep=True))
+        return await self.cache.flight(
+            question, call.scope, lambda: self._compose(question, call, facts, keep=True), basis=self._basis(facts)
+        )
 
     async def _look_up(self, question: Question, call: Call, facts: _Facts) -> Hit | Miss:
         with facts.stage("cache"):
-            found = await self._found(question, call)
+            found = await self._found(question, call, facts)
         hit, miss = (found.answer, None) if isinstance(found, Hit) else (None, found)
         evidence = hit.evidence if hit else None
         self.observer.lookup_finished(
@@ -188,11 +197,11 @@ class Orchestrator:
         )
         return found
 
-    async def _found(self, question: Question, call: Call) -> Hit | Miss:
+    async def _found(self, question: Question, call: Call, facts: _Facts) -> Hit | Miss:
         if reason := policy.cannot_be_cached(question, call.memory):
             return Miss(reason)
         try:
-            return await self.cache.lookup(question, call.scope)
+            return await self.cache.lookup(question, call.scope, basis=self._basis(facts))
         except (StoreError, EngineError):
             return Miss(MissReason.FAILED)
 
@@ -216,19 +225,22 @@ class Orchestrator:
         if facts.grounded and generated != best.text:
             answer = _approved(best, Source.MODEL, text=generated)
         if keep and not best.sensitive:
-            await self._offer(question, answer, call)
+            await self._offer(question, answer, call.scope, facts)
         return answer
 
+    def _basis(self, facts: _Facts) -> Basis:
+        return self.cache.basis_with(facts.pin.adapters)
+
     async def _generate(self, question: Question, passages: tuple[Passage, ...], facts: _Facts) -> str:
-        """The generator's words; empty if it fails or is too slow."""
+        """The generator's words, without an action code; empty if it fails or is too slow."""
         try:
             async with asyncio.timeout(self.generate_within_s):
                 prompt = answer_prompt(question, passages)
-                pieces = [piece async for piece in self.generator.generate(prompt, adapter=self.adapter())]
+                pieces = [piece async for piece in self.generator.generate(prompt, adapter=facts.pin.served)]
         except (EngineError, TimeoutError):
             return ""
         facts.pieces = len(pieces)
-        return "".join(pieces).strip()
+        return spoken_part("".join(pieces).strip())[0]
 
     async def _is_grounded(self, generated: str, best: Passage) -> bool:
         if generated == best.text:
@@ -239,9 +251,9 @@ class Orchestrator:
         values = [find_values(text, self.catalogue) for text in (generated, best.text)]
         return grounding.compare(generated, best.text, values[0], values[1], vectors).grounded
 
-    async def _offer(self, question: Question, answer: Answer, call: Call) -> None:
+    async def _offer(self, question: Question, answer: Answer, scope: Scope, facts: _Facts) -> None:
         try:
-            await self.cache.offer(question, answer, call.scope)
+            await self.cache.offer(question, answer, scope, basis=self._basis(facts))
         except (StoreError, EngineError):
             return  # the log is full or gone: the caller is answered all the same
 
@@ -268,7 +280,7 @@ class Orchestrator:
             miss_reason=facts.miss.reason if facts.miss else None,
             similarity=nearest,
             grounded=facts.grounded,
-            adapter=self.adapter(),
+            adapter=facts.pin.served,
             pieces=facts.pieces,
         )
 

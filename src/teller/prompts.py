@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Sequence
 
 from teller.ports import Message, Passage, Prompt
@@ -17,6 +18,7 @@ text does not answer the question, reply exactly: I do not know.
 Approved text:
 {passages}"""
 UNKNOWN = "I do not know."
+_ACTION = re.compile(r"\s*\[\s*action\s*:\s*([a-z][a-z0-9_]{0,62})\s*\]\s*$", re.IGNORECASE)
 
 PROMPT_VERSION = hashlib.sha256(_SYSTEM.encode()).hexdigest()[:12]
 
@@ -28,3 +30,12 @@ def answer_prompt(question: Question, passages: Sequence[Passage]) -> Prompt:
         messages=(Message("system", _SYSTEM.format(passages=approved)), Message("user", question.text)),
         passages=tuple(passages),
     )
+
+
+def spoken_part(text: str) -> tuple[str, str]:
+    """A generation without its action code, and the code: "It is blocked. [action: block_card]" ends with one.
+
+    The code is in snake_case, empty if the text ends with none; only one at the very end is taken for a code.
+    """
+    found = _ACTION.search(text)
+    return (text[: found.start()].rstrip(), found[1].lower()) if found else (text, "")

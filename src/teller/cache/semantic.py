@@ -200,12 +200,23 @@ class SemanticCache:
         await self.upkeep.relieve()
         return kept
 
-    async def flight(self, question: Question, scope: Scope, make: Callable[[], Awaitable[Answer]]) -> Answer:
-        """The answer of `make`; askings of the same text in the same scope while it is made share it.
+    def basis_with(self, adapters: tuple[str, ...]) -> Basis:
+        """What the answers of a call with these adapter digests are made from at present."""
+        return replace(self._basis(), adapters=adapters)
+
+    async def flight(
+        self,
+        question: Question,
+        scope: Scope,
+        make: Callable[[], Awaitable[Answer]],
+        *,
+        basis: Basis | None = None,
+    ) -> Answer:
+        """The answer of `make`; askings of the same text, scope and basis while it is made share it.
 
         Cancelling one caller does not disturb the others. An error of `make` reaches all who wait.
         """
-        return await self._flights.join((scope, self._basis(), exact_text(question)), make)
+        return await self._flights.join((scope, basis or self._basis(), exact_text(question)), make)
 
     async def erase(self, customer: str) -> Erasure | None:
         """Erase everything of a customer, with proof; None if customers' own answers are not kept.
