@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import bisect
+import hashlib
 import io
+import json
 import re
 import zipfile
 import zlib
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,7 +25,7 @@ from numpy.typing import NDArray
 
 from teller.audio import SPEECH_RATE_HZ, Pcm
 from teller.errors import BusyError, EngineError, InputError, StoreCorrupt, StoreError, TellerError
-from teller.ports import Asked, Event, Passage, Prompt, Vectors
+from teller.ports import Asked, Event, Fingerprint, Passage, Prompt, Vectors
 from teller.turn import LookupRecord, Question, Speech, ToggleRecord, TrainingRecord, Transcript, TurnRecord
 
 _WORD = re.compile(r"\w+")
@@ -282,6 +285,92 @@ class ScriptedGenerator:
         text = self._rule(prompt, adapter) if self._rule else prompt.passages[0].text
         async for piece in _broken(re.findall(r"\S+\s*|^\s+", text), self.fault):
             yield piece
+
+
+class ScriptedAdapterHost:
+    """Generator and AdapterHost in one: what a version says follows from the bytes of its weights file.
+
+    A version fits if its adapter_config.json names this host as base_model_name_or_path.
+
+    Attributes:
+        asked: (prompt, adapter) of every generation so far, in order.
+        faults: by method ("load", "unload", "resident", "fingerprint", "generate"): where it breaks.
+        blind: versions are loaded, and then not applied, as some servers have done without a word.
+    """
+
+    name = "scripted"
+
+    def __init__(
+        self, rule: Callable[[Prompt, str | None], str] | None = None, *, base_digest: str = "", delay_s: float = 0.0
+    ) -> None:
+        self.base_digest = base_digest
+        self.asked: list[tuple[Prompt, str | None]] = []
+        self.faults: dict[str, Fault] = {}
+        self.blind = False
+        self._rule = rule
+        self._delay_s = delay_s
+        self._weights: dict[str, bytes] = {}
+        self._writing: Counter[str | None] = Counter()
+        self._quiet = asyncio.Condition()
+
+    async def load(self, served: str, folder: Path) -> None:
+        """As `AdapterHost.load`, after `delay_s`."""
+        await self._meet("load")
+        if served in self._weights:
+            return
+        try:
+            config = json.loads((folder / "adapter_config.json").read_bytes())
+            weights = (folder / "adapter_model.safetensors").read_bytes()
+        except (OSError, ValueError) as exc:
+            raise InputError(f"{served}: its folder is not that of an adapter") from exc
+        if config.get("base_model_name_or_path") != self.name:
+            raise InputError(f"{served} is for {config.get('base_model_name_or_path')}, this host has {self.name}")
+        self._weights[served] = hashlib.sha256(weights).digest()
+
+    async def unload(self, served: str) -> None:
+        """As `AdapterHost.unload`, after `delay_s`."""
+        await self._meet("unload")
+        async with self._quiet:
+            await self._quiet.wait_for(lambda: not self._writing[served])
+        self._weights.pop(served, None)
+
+    async def resident(self) -> tuple[str, ...]:
+        """As `AdapterHost.resident`."""
+        await self._meet("resident")
+        return tuple(sorted(self._weights))
+
+    async def fingerprint(self, questions: Sequence[str], adapter: str | None = None) -> Fingerprint:
+        """As `AdapterHost.fingerprint`: eight words for each question, drawn by the weights."""
+        await self._meet("fingerprint")
+        weights = b"" if self.blind else self._of(adapter)
+        rows = [hashlib.sha256(b"|".join([self.name.encode(), weights, one.encode()])).digest() for one in questions]
+        tokens = tuple(tuple(f"w{byte % 97}" for byte in row[:8]) for row in rows)
+        return Fingerprint(tokens, tuple(tuple(-byte / 100 for byte in row[8:16]) for row in rows))
+
+    async def generate(self, prompt: Prompt, *, adapter: str | None = None) -> AsyncIterator[str]:
+        """As `Generator.generate`: what the rule says, or the best passage's text, word by word."""
+        self.asked.append((prompt, adapter))
+        self._of(adapter)
+        self._writing[adapter] += 1
+        try:
+            await asyncio.sleep(self._delay_s)
+            text = self._rule(prompt, adapter) if self._rule else prompt.passages[0].text
+            async for piece in _broken(re.findall(r"\S+\s*|^\s+", text), self.faults.get("generate")):
+                yield piece
+        finally:
+            self._writing[adapter] -= 1
+            async with self._quiet:
+                self._quiet.notify_all()
+
+    def _of(self, adapter: str | None) -> bytes:
+        if adapter is not None and adapter not in self._weights:
+            raise EngineError(f"{adapter} is not resident: load it first")
+        return self._weights[adapter] if adapter is not None else b""
+
+    async def _meet(self, what: str) -> None:
+        await asyncio.sleep(self._delay_s)
+        if what in self.faults:
+            await self.faults[what].strike()
 
 
 class ScriptedKnowledge:
