@@ -14,7 +14,7 @@ from teller.banking.slots import TOOLS
 
 BANK = Path(__file__).parents[1] / "src" / "teller" / "data" / "bank"
 TOPICS = {
-    "accounts", "bereavement", "branches", "cards", "complaints", "digital", "fees",
+    "accounts", "bereavement", "branches", "cards", "complaints", "digital", "edge_cases", "fees",
     "fraud", "general", "hardship", "loans", "mortgages", "payments", "savings",
 }  # fmt: skip
 UNITS = {"percent", "gbp", "days", "years", "months", "minutes", "hours", "count", "text"}
