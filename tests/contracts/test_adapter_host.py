@@ -1,11 +1,11 @@
 """What every AdapterHost keeps; each is also the Generator that serves its versions.
 
-To add a host: write an async context manager `(folder: Path) -> AsyncIterator[Stage]` that opens it over an empty folder
-and closes it, and add `pytest.param(it, id=..., marks=...)` to HOSTS; it may live in the host's own test module. A stage
-holds the host and four folders of adapters, each with adapter_config.json and adapter_model.safetensors: `one` and `two`
-fit the host's base model and make it say something else than the base and than each other; `one_again` has the bytes of
-`one`; `misfit` is for a base model of other shapes or names. `unfit_is_noticed` is False for a server that is known to
-take a misfit without a word; `long_prompt` is answered with more than one piece.
+To add a host: write an async context manager `(folder: Path) -> AsyncIterator[Stage]` that opens it over an empty
+folder and closes it, and add `pytest.param(it, id=..., marks=...)` to HOSTS; it may live in the host's own test module.
+A stage holds the host and four folders of adapters, each with adapter_config.json and adapter_model.safetensors: `one`
+and `two` fit the host's base model and make it say something else than the base and than each other; `one_again` has
+the bytes of `one`; `misfit` is for a base model of other shapes or names. `unfit_is_noticed` is False for a server that
+is known to take a misfit without a word; `long_prompt` is answered with more than one piece.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from tests.chat_server import ChatServer, answer, stream
 from teller.engines.approved import ApprovedText
 from teller.engines.mistral_api import MistralApi
 from teller.engines.openai_chat import OpenAiChat
-from teller.engines.scripted import ScriptedGenerator
+from teller.engines.scripted import ScriptedAdapterHost, ScriptedGenerator
 from teller.ports import Generator, Message, Passage, Prompt
 from teller.turn import DataClass
 
@@ -28,6 +28,7 @@ def mistral(port: int) -> MistralApi:
 
 ENGINES = [
     pytest.param(lambda _: ScriptedGenerator(), id="scripted"),
+    pytest.param(lambda _: ScriptedAdapterHost(), id="scripted-adapters"),
     pytest.param(lambda _: ApprovedText(), id="approved"),
     pytest.param(openai, id="openai", marks=pytest.mark.engine),
     pytest.param(mistral, id="mistral", marks=pytest.mark.engine),
