@@ -44,6 +44,7 @@ class ScriptedBot:
     synthesizer: ScriptedSynthesizer | None = field(default_factory=ScriptedSynthesizer)
     log: ScriptedLog = field(default_factory=ScriptedLog)
     generate_within_s: float = 5.0
+    budgets: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.observer, self.embedder, self.clock = ScriptedObserver(), ScriptedEmbedder(), ScriptedClock()
@@ -69,6 +70,7 @@ class ScriptedBot:
             clock=self.clock,
             catalogue=Catalogue.empty(),
             generate_within_s=self.generate_within_s,
+            **self.budgets,
         )
 
     def call(self) -> Call:

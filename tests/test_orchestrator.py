@@ -11,7 +11,20 @@ from teller.audio import Pcm
 from teller.call import Call, CallEvent, Pin, State
 from teller.engines.scripted import Fault, ScriptedGenerator, ScriptedLog, ScriptedSynthesizer, ScriptedTranscriber
 from teller.errors import CallError, EngineError, InputError, StoreError
+from teller.ports import Event
 from teller.turn import Done, Heard, MissReason, Question, Said, Sound, Source, Speech, Transcript
+
+
+class SlowLog(ScriptedLog):
+    """A log that is behind and does not come back."""
+
+    def head(self) -> int:
+        return 1
+
+    async def read(self, *_, **__) -> list[Event]:
+        await asyncio.Event().wait()
+        raise AssertionError
+
 
 SPEECH = Speech(Pcm((np.sin(np.arange(16_000)) * 9_000).astype(np.int16), 16_000))
 
@@ -30,7 +43,7 @@ async def test_a_spoken_question_is_heard_answered_spoken_and_recorded():
     assert isinstance(events[-1], Done)
     assert bot.synthesizer.spoken == [FREEZE.text]
     assert bot.observer.turns == [events[-1].record]
-    assert {"hear", "redact", "tools", "cache", "retrieve", "generate", "ground", "speak"} == set(
+    assert {"hear", "redact", "tools", "cache", "retrieve", "generate", "ground", "keep", "speak"} == set(
         events[-1].record.timings_ms
     )
 
@@ -125,6 +138,57 @@ async def test_a_synthesizer_that_fails_leaves_the_written_answer():
 
     assert isinstance(events[-1], Done)
     assert not any(isinstance(event, Sound) for event in events)
+
+
+async def test_a_synthesizer_that_stalls_leaves_the_written_answer_and_what_was_said_so_far():
+    for said_before in (0, 1):
+        bot = ScriptedBot(synthesizer=ScriptedSynthesizer(fault=Fault(said_before)), budgets={"speak_within_s": 0.05})
+
+        events = await events_of(bot, Transcript(QUESTION))
+
+        assert events[-1].record.answer.text == FREEZE.text
+        assert sum(isinstance(event, Sound) for event in events) == said_before
+
+
+async def test_a_cache_that_is_too_slow_is_a_miss_and_costs_nothing_but_its_budget():
+    bot = ScriptedBot(log=SlowLog(), budgets={"cache_within_s": 0.05})
+
+    record = await bot.record(QUESTION)
+
+    assert (record.answer.source, record.miss_reason) == (Source.APPROVED, MissReason.FAILED)
+
+
+@pytest.mark.parametrize("fault", [EngineError("away"), None], ids=["dead", "stalled"])
+async def test_knowledge_that_fails_or_stalls_is_owned_up_to_and_then_a_person_takes_over(fault):
+    bot = ScriptedBot(budgets={"knowledge_within_s": 0.05})
+    bot.knowledge.fault = fault
+    if fault is None:
+        bot.knowledge.delay_s = 60.0
+    call = bot.call()
+
+    first, second = [await bot.ask(QUESTION, call) for _ in range(2)]
+
+    assert (first.source, first.reason) == (Source.REFUSED, "cannot_look_up")
+    assert (second.source, second.reason) == (Source.HANDOFF, "cannot_look_up_twice")
+    assert bot.log.head() == 0
+
+
+async def test_a_wording_that_cannot_be_checked_is_not_spoken():
+    bot = ScriptedBot(generator=ScriptedGenerator(lambda *_: "Tap Freeze in the app that you open."))
+    bot.embedder.fault = EngineError("away")
+
+    record = await bot.record(QUESTION)
+
+    assert (record.answer.source, record.grounded) == (Source.APPROVED, False)
+
+
+async def test_the_time_to_the_answer_holds_what_was_waited_for_another_caller():
+    bot = ScriptedBot(generator=ScriptedGenerator(delay_s=0.02))
+
+    records = await asyncio.gather(*(bot.record(QUESTION) for _ in range(3)))
+
+    assert sorted("generate" in record.timings_ms for record in records) == [False, False, True]
+    assert all(record.answered_ms >= 20 for record in records)
 
 
 async def test_what_nothing_covers_is_refused_and_the_second_time_a_person_takes_over():

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -59,6 +59,7 @@ class _Facts:
     miss: Miss | None = None
     grounded: bool | None = None
     pieces: int = 0
+    answered_ms: float = 0.0
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
@@ -78,6 +79,9 @@ class Orchestrator:
     Attributes:
         transcriber, synthesizer: None where the channel is text only.
         generate_within_s: longest wait for the generator before the approved text is spoken instead.
+        cache_within_s: longest wait for a lookup in the cache, which is a miss then, and for an answer to be kept.
+        knowledge_within_s: longest wait for the knowledge, which then cannot be asked, and for the grounding check.
+        speak_within_s: longest wait for the next piece of sound; the written answer stands without it.
         pin: gives a call, at its first turn, the LoRA adapter version that it keeps to its end.
     """
 
@@ -92,6 +96,9 @@ class Orchestrator:
     clock: Clock
     catalogue: Catalogue
     generate_within_s: float = 8.0
+    cache_within_s: float = 2.0
+    knowledge_within_s: float = 5.0
+    speak_within_s: float = 10.0
     pin: Callable[[Call], Pin] = lambda _: Pin()
 
     async def turn(self, heard: Transcript | Speech, call: Call, *, speak: bool = True) -> AsyncIterator[TurnEvent]:
@@ -108,7 +115,7 @@ class Orchestrator:
         call.advance(CallEvent.ASKED)
         call.pin = call.pin or self.pin(call)
         try:
-            facts, started_at = _Facts(call.pin), self.clock.now()
+            facts, started_at, started = _Facts(call.pin), self.clock.now(), time.perf_counter()
             with facts.stage("hear"):
                 transcript = await self._hear(heard)
             with facts.stage("redact"):
@@ -123,6 +130,7 @@ class Orchestrator:
             )
             call.turns += 1
             call.advance(CallEvent.ANSWERED)
+            facts.answered_ms = (time.perf_counter() - started) * 1000
             yield Said(answer)
 
             if speak and self.synthesizer is not None:
@@ -137,11 +145,7 @@ class Orchestrator:
                 call.advance(CallEvent.BARGED_IN)
 
     async def answer_anew(self, question: Question, scope: Scope) -> Answer:
-        """What would be answered had the cache nothing; it is not kept.
-
-        Raises:
-            EngineError: if the question cannot be embedded.
-        """
+        """What would be answered had the cache nothing; it is not kept."""
         call = Call(id="anew", scope=scope)
         return await self._compose(question, call, _Facts(self.pin(call)), keep=False)
 
@@ -201,14 +205,19 @@ class Orchestrator:
         if reason := policy.cannot_be_cached(question, call.memory):
             return Miss(reason)
         try:
-            return await self.cache.lookup(question, call.scope, basis=self._basis(facts))
-        except (StoreError, EngineError):
+            async with asyncio.timeout(self.cache_within_s):
+                return await self.cache.lookup(question, call.scope, basis=self._basis(facts))
+        except (StoreError, EngineError, TimeoutError):
             return Miss(MissReason.FAILED)
 
     async def _compose(self, question: Question, call: Call, facts: _Facts, *, keep: bool) -> Answer:
         """Look the answer up, word it, check the wording, and offer it to the cache."""
-        with facts.stage("retrieve"):
-            passages = await self.knowledge.search(question, after=policy.points_back(question, call.memory))
+        try:
+            async with asyncio.timeout(self.knowledge_within_s):
+                with facts.stage("retrieve"):
+                    passages = await self.knowledge.search(question, after=policy.points_back(question, call.memory))
+        except (EngineError, TimeoutError):
+            return policy.cannot_look_up(call.memory)
         if not passages:
             return policy.not_covered(call.memory)
         best = passages[0]
@@ -225,7 +234,8 @@ class Orchestrator:
         if facts.grounded and generated != best.text:
             answer = _approved(best, Source.MODEL, text=generated)
         if keep and not best.sensitive:
-            await self._offer(question, answer, call.scope, facts)
+            with facts.stage("keep"):
+                await self._offer(question, answer, call.scope, facts)
         return answer
 
     def _basis(self, facts: _Facts) -> Basis:
@@ -247,25 +257,35 @@ class Orchestrator:
             return True
         if not generated:
             return False
-        vectors = await self.embedder.embed([generated, best.text])
+        try:
+            async with asyncio.timeout(self.knowledge_within_s):
+                vectors = await self.embedder.embed([generated, best.text])
+        except (EngineError, TimeoutError):
+            return False  # what cannot be checked is not said
         values = [find_values(text, self.catalogue) for text in (generated, best.text)]
         return grounding.compare(generated, best.text, values[0], values[1], vectors).grounded
 
     async def _offer(self, question: Question, answer: Answer, scope: Scope, facts: _Facts) -> None:
         try:
-            await self.cache.offer(question, answer, scope, basis=self._basis(facts))
-        except (StoreError, EngineError):
-            return  # the log is full or gone: the caller is answered all the same
+            async with asyncio.timeout(self.cache_within_s):
+                await self.cache.offer(question, answer, scope, basis=self._basis(facts))
+        except (StoreError, EngineError, TimeoutError):
+            return  # the log is full, slow or gone: the caller is answered all the same
 
     async def _speak(self, text: str, synthesizer: Synthesizer, facts: _Facts) -> AsyncIterator[Sound]:
         """The spoken answer; the stage "speak" ends with its first piece. A synthesizer that fails leaves the text."""
-        started = time.perf_counter()
+        started, stream = time.perf_counter(), synthesizer.speak(text)
         try:
-            async for pcm in synthesizer.speak(text):
+            while True:
+                async with asyncio.timeout(self.speak_within_s):
+                    pcm = await anext(stream)
                 facts.timings_ms.setdefault("speak", (time.perf_counter() - started) * 1000)
                 yield Sound(pcm)
-        except EngineError:
+        except (StopAsyncIteration, EngineError, TimeoutError):
             return
+        finally:
+            if isinstance(stream, AsyncGenerator):
+                await stream.aclose()
 
     def _record(self, call: Call, question: Question, answer: Answer, facts: _Facts, started_at: float) -> TurnRecord:
         nearest = answer.evidence.similarity if answer.evidence else facts.miss.nearest if facts.miss else None
@@ -282,6 +302,7 @@ class Orchestrator:
             grounded=facts.grounded,
             adapter=facts.pin.served,
             pieces=facts.pieces,
+            answered_ms=facts.answered_ms,
         )
 
 

@@ -236,14 +236,16 @@ class TurnRecord:
 
     Attributes:
         started_at: Unix time in seconds.
-        timings_ms: wall time by stage ("hear", "redact", "tools", "cache", "retrieve", "generate", "ground", "speak");
-            stages that did not run are absent.
+        timings_ms: wall time by stage ("hear", "redact", "tools", "cache", "retrieve", "generate", "ground", "keep",
+            "speak"), in the order in which they began; stages that did not run are absent.
         miss_reason: why the cache gave nothing; None on a hit or if it was not asked.
         similarity: of the neighbour that was served or was nearest; None if none was looked at.
         grounded: whether what the generator said agreed with the approved answer; None if no generator ran.
         adapter: served name of the LoRA adapter version that the call is pinned to, as in "banking-lora@3f2a91c0b7de";
             None for the base model.
         pieces: how many pieces the generator streamed: tokens, on an engine that streams token by token.
+        answered_ms: wall time from the start until the answer was decided, with what it waited for others who asked
+            the same; 0 if nobody took the time.
     """
 
     turn_id: str
@@ -258,6 +260,7 @@ class TurnRecord:
     grounded: bool | None = None
     adapter: str | None = None
     pieces: int = 0
+    answered_ms: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

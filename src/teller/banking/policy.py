@@ -199,6 +199,17 @@ def not_covered(memory: Memory) -> Answer:
     )
 
 
+def cannot_look_up(memory: Memory) -> Answer:
+    """Said when the knowledge is away or too slow: honest first, a person the second time in a row."""
+    if memory.unanswered + 1 >= UNANSWERED_BEFORE_HANDOFF:
+        return _line(
+            "cannot_look_up_twice",
+            Source.HANDOFF,
+            "I am sorry, I still cannot look that up, so I am putting you through to a person who can help.",
+        )
+    return _line("cannot_look_up", Source.REFUSED, f"I am sorry, I cannot look that up at the moment. {OFFER}")
+
+
 def accepts_offer(question: Question, memory: Memory) -> Answer | None:
     """The hand-over after "yes" to the offer of a person; None if no offer is open or it was not taken."""
     taken = re.fullmatch(

@@ -386,6 +386,7 @@ class ScriptedKnowledge:
     ) -> None:
         self.version = version
         self.fault = fault
+        self.delay_s = 0.0
         self._filed = {text.casefold(): tuple(passages) for text, passages in filed.items()}
         self._otherwise = tuple(otherwise)
 
@@ -396,7 +397,9 @@ class ScriptedKnowledge:
         limit: int = 5,
         after: Asked | None = None,  # noqa: ARG002
     ) -> tuple[Passage, ...]:
-        """As `KnowledgeIndex.search`; raises `fault` if one is set."""
+        """As `KnowledgeIndex.search`, after `delay_s`; raises `fault` if one is set."""
+        if self.delay_s:
+            await asyncio.sleep(self.delay_s)
         if self.fault is not None:
             raise self.fault
         found = self._filed.get(question.text.casefold(), self._otherwise)
