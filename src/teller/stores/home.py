@@ -48,6 +48,11 @@ class Home:
         """The key that adapters are signed with, and the public keys that are trusted."""
         return self.path / "keys"
 
+    @property
+    def turns(self) -> Path:
+        """The turn log's file, in a folder of its own."""
+        return self.path / "log" / "turns.sqlite"
+
 
 def open_home(path: Path) -> Home:
     """Make the folders where they are missing, readable by their owner alone.
