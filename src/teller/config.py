@@ -127,6 +127,24 @@ class ServerSettings(_Section):
         return tuple(filter(None, map(str.strip, origins.split(",")))) if isinstance(origins, str) else origins
 
 
+class LogSettings(_Section):
+    """The log of turns, which `orchestrator-log` and the reports read."""
+
+    turns: bool = Field(default=True, description="whether turns are logged")
+    keep_text: bool = Field(
+        default=True, description="whether the log holds questions and answers, redacted as they are, or numbers alone"
+    )
+    keep_days: float = Field(
+        default=90.0, gt=0, le=3_650, description="days after which everything about a turn is deleted from the log"
+    )
+    token_price: float = Field(
+        default=0.0,
+        ge=0,
+        description="price of 1,000 generated tokens, for the money that the cache saves; 0 shows none",
+    )
+    currency: str = Field(default="GBP", pattern=r"^[A-Z]{3}$", description="currency of log.token_price")
+
+
 class Settings(_Section):
     """The whole tree."""
 
@@ -138,6 +156,7 @@ class Settings(_Section):
     knowledge: KnowledgeSettings = KnowledgeSettings()
     cache: CacheSettings = CacheSettings()
     engines: EngineSettings = EngineSettings()
+    log: LogSettings = LogSettings()
     server: ServerSettings = ServerSettings()
     server_token: SecretStr | None = Field(
         default=None, description="bearer token that callers must present; environment only"

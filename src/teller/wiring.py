@@ -32,6 +32,7 @@ from teller.orchestrator import Orchestrator
 from teller.ports import Detector, Embedder, Generator, Observer, Synthesizer, Transcriber, Vectors
 from teller.prompts import PROMPT_VERSION
 from teller.stores.home import Home, open_home
+from teller.stores.turn_log import TurnLog
 from teller.stores.vectors import KeptVectors, RecentVectors
 from teller.turn import Scope
 from teller.values import Catalogue, find_values
@@ -63,11 +64,16 @@ class Bank:
 
 @dataclass(frozen=True, slots=True)
 class Bot:
-    """Everything that a server or a command needs of a running Teller."""
+    """Everything that a server or a command needs of a running Teller.
+
+    Attributes:
+        turn_log: None if `log.turns` is off.
+    """
 
     settings: Settings
     orchestrator: Orchestrator
     approved: tuple[Approved, ...]
+    turn_log: TurnLog | None
     _new_detector: Callable[[], Detector]
 
     def new_call(self, customer: str | None = None) -> Call:
@@ -215,6 +221,19 @@ def open_generator(settings: Settings) -> Generator:
             return OpenAiChat(model=engines.generator_model, base_url=engines.generator_url, api_key=key)
 
 
+def open_turn_log(settings: Settings, home: Home, stack: AsyncExitStack) -> TurnLog | None:
+    """The turn log, written to its end and closed with the stack; None if it is off.
+
+    Raises:
+        StoreError: if the file is no turn log, a newer Teller wrote it, or it cannot be opened.
+    """
+    if not settings.log.turns:
+        return None
+    log = TurnLog(home.turns, keep_text=settings.log.keep_text, keep_days=settings.log.keep_days)
+    stack.push_async_callback(asyncio.to_thread, log.close)
+    return log
+
+
 def _secret(value: SecretStr | None) -> str | None:
     return value.get_secret_value() if value is not None else None
 
@@ -240,6 +259,7 @@ async def open_bot(
         # Loading the language model takes as long as filling the index: side by side.
         hearing = asyncio.create_task(_open_ear(settings, home, bank, speech=speech))
         stack.push_async_callback(_cancel, hearing)
+        turn_log = open_turn_log(settings, home, stack)
         embedder = await asyncio.to_thread(open_embedder, settings, home)
         recent = RecentVectors(embedder)
         knowledge = await _open_knowledge(settings, home, bank, embedder, recent, stack)
@@ -262,13 +282,13 @@ async def open_bot(
             generator=generator,
             embedder=recent,
             synthesizer=open_synthesizer(settings, home, stack) if speech else None,
-            observer=Observers((Learning(opened.judge), *observers)),
+            observer=Observers((Learning(opened.judge), *([turn_log] if turn_log else []), *observers)),
             clock=clock,
             catalogue=bank.catalogue,
             generate_within_s=settings.engines.generator_timeout_s,
         )
         _check_hits(opened, orchestrator, bank.catalogue, stack)
-        yield Bot(settings, orchestrator, bank.approved, open_detector() if speech else _no_detector)
+        yield Bot(settings, orchestrator, bank.approved, turn_log, open_detector() if speech else _no_detector)
 
 
 async def _open_ear(settings: Settings, home: Home, bank: Bank, *, speech: bool) -> Transcriber | None:
