@@ -1,11 +1,11 @@
 """The audit log: who changed which adapter is live, why, and on what evidence. What is live follows from it alone.
 
-One JSON object a line, each with the SHA-256 of the one before it: a record cannot be changed, taken out, put in or moved
-unless every hash after it is made anew. Beside the log, `.head` holds number and hash of the newest record, signed where
-there is a signer: it shows that records were cut off the end, or that the whole chain was made anew.
+One JSON object a line, each with the SHA-256 of the one before it: a record cannot be changed, taken out, put in or
+moved unless every hash after it is made anew. Beside the log, `.head` holds number and hash of the newest record,
+signed where there is a signer: it shows that records were cut off the end, or that the whole chain was made anew.
 
-A line is `{"seq":1,"at":...,"kind":...,"body":{...},"prev":"<64>","hash":"<64>"}`; the hash is over all of its bytes before
-`,"hash"`. So `verify` reads no JSON, and 100,000 records take half a second.
+A line is `{"seq":1,"at":...,"kind":...,"body":{...},"prev":"<64>","hash":"<64>"}`; the hash is over all of its bytes
+before `,"hash"`. So `verify` reads no JSON, and 100,000 records take half a second.
 """
 
 from __future__ import annotations
