@@ -1,0 +1,170 @@
+"""Spans for OpenTelemetry, built from finished records; the only file that knows OpenTelemetry (extra `otlp`).
+
+One trace a call, a span for each turn and below it one for each stage. They are made after the turn, from its record:
+the path of a call pays nothing, no context is carried through the tasks of a turn, so calls cannot be mixed up, and a
+span says what the record says and nothing else. The price: a turn that was broken off has no span, and stages are laid
+end to end in the order in which they began, because a record has how long each took and not when.
+
+The ids follow from those of call and turn, so spans, exemplars, log lines and the turn log name the same things.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from teller.errors import ConfigError, EngineUnavailable
+from teller.observers import Unobserved
+from teller.telemetry.facts import answered_ms
+from teller.telemetry.trace_ids import span_id_of, trace_id_of
+from teller.turn import TurnRecord
+
+_IDLE_S = 300.0  # a call without a turn for so long is over: its own span is sent
+_MOST_OPEN = 2_000  # calls whose span is still open; the longest unused is closed first
+_WAIT_MS = 3_000  # for the collector, at the end
+
+
+@dataclass(slots=True)
+class _OpenCall:
+    started_ns: int
+    ended_ns: int
+    tenant: str
+    turns: int = 0
+
+
+class Spans(Unobserved):
+    """Makes spans of turns.
+
+    Args:
+        processor: an OpenTelemetry SpanProcessor that takes them.
+
+    Raises:
+        EngineUnavailable: if OpenTelemetry is not installed.
+    """
+
+    def __init__(self, processor: Any) -> None:
+        self._api, self._new_context = _load("opentelemetry.trace"), _load("opentelemetry.context").Context
+        sdk, resources = _load("opentelemetry.sdk.trace"), _load("opentelemetry.sdk.resources")
+        self._ids = _ids_class(_load("opentelemetry.sdk.trace.id_generator"))()
+        self._provider = sdk.TracerProvider(
+            resource=resources.Resource({"service.name": "teller"}), id_generator=self._ids, shutdown_on_exit=False
+        )
+        self._provider.add_span_processor(processor)
+        self._tracer = self._provider.get_tracer("teller")
+        self._calls: OrderedDict[str, _OpenCall] = OrderedDict()
+
+    def turn_finished(self, record: TurnRecord) -> None:
+        """Make the spans of a turn; its call's span comes when the call is idle."""
+        trace_id, started_ns = trace_id_of(record.call_id), max(0, round(record.started_at * 1e9))
+        speak_ms = max(0.0, record.timings_ms.get("speak", 0.0))
+        stages_ms = sum(max(0.0, spent) for spent in record.timings_ms.values())
+        ended_ns = started_ns + round(max(answered_ms(record) + speak_ms, stages_ms) * 1e6)
+        turn_id = span_id_of(record.turn_id)
+        self._span("turn", trace_id, (span_id_of(trace_id), turn_id), (started_ns, ended_ns), _attributes(record))
+        at_ns = started_ns
+        for stage, spent_ms in record.timings_ms.items():
+            until_ns = at_ns + round(max(0.0, spent_ms) * 1e6)
+            self._span(stage, trace_id, (turn_id, span_id_of(record.turn_id, stage)), (at_ns, until_ns), {})
+            at_ns = until_ns
+        self._note_call(trace_id, record.scope.tenant, started_ns, ended_ns)
+
+    def close(self) -> None:
+        """Send the spans of the calls that are open, and what else waits; takes seconds if the collector is away."""
+        while self._calls:
+            self._end_call(next(iter(self._calls)))
+        self._provider.force_flush(_WAIT_MS)
+        self._provider.shutdown()
+
+    def _note_call(self, trace_id: str, tenant: str, started_ns: int, ended_ns: int) -> None:
+        call = self._calls.setdefault(trace_id, _OpenCall(started_ns, ended_ns, tenant))
+        self._calls.move_to_end(trace_id)
+        call.started_ns, call.ended_ns = min(call.started_ns, started_ns), max(call.ended_ns, ended_ns)
+        call.turns += 1
+        idle_before = ended_ns - round(_IDLE_S * 1e9)
+        while len(self._calls) > _MOST_OPEN or next(iter(self._calls.values())).ended_ns < idle_before:
+            self._end_call(next(iter(self._calls)))
+
+    def _end_call(self, trace_id: str) -> None:
+        call = self._calls.pop(trace_id)
+        attributes = {"teller.tenant": call.tenant, "teller.turns": call.turns}
+        self._span("call", trace_id, (0, span_id_of(trace_id)), (call.started_ns, call.ended_ns), attributes)
+
+    def _span(
+        self, name: str, trace_id: str, ids: tuple[int, int], times_ns: tuple[int, int], attributes: Mapping[str, Any]
+    ) -> None:
+        """One span; `ids` are its parent's, 0 for none, and its own."""
+        parent, self._ids.span_id = ids
+        self._ids.trace_id = int(trace_id, 16)
+        context = self._new_context()
+        if parent:
+            flags = self._api.TraceFlags(self._api.TraceFlags.SAMPLED)
+            above = self._api.SpanContext(self._ids.trace_id, parent, is_remote=False, trace_flags=flags)
+            context = self._api.set_span_in_context(self._api.NonRecordingSpan(above), context)
+        span = self._tracer.start_span(name, context=context, start_time=times_ns[0], attributes=attributes)
+        span.end(end_time=times_ns[1])
+
+
+def open_exporter(endpoint: str) -> Any:
+    """A SpanProcessor that sends batches to an OTLP collector over HTTP, from a thread of its own.
+
+    Args:
+        endpoint: as in "http://127.0.0.1:4318"; without a path, OTLP's own ("/v1/traces") is taken.
+
+    Raises:
+        EngineUnavailable: if the extra is not installed.
+        ConfigError: if the endpoint is no web address.
+    """
+    parts = urlsplit(endpoint)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ConfigError(f"telemetry.otlp_endpoint is {endpoint}; wanted an address as in http://127.0.0.1:4318")
+    exporter = _load("opentelemetry.exporter.otlp.proto.http.trace_exporter")
+    target = endpoint if parts.path.strip("/") else f"{endpoint.rstrip('/')}/v1/traces"
+    return _load("opentelemetry.sdk.trace.export").BatchSpanProcessor(
+        exporter.OTLPSpanExporter(endpoint=target, timeout=_WAIT_MS / 1000)
+    )
+
+
+def _attributes(record: TurnRecord) -> dict[str, Any]:
+    """What a span may tell: no words, no customer, and no answer id, which for a calculation holds its values."""
+    evidence = record.answer.evidence
+    facts = {
+        "teller.turn_id": record.turn_id,
+        "teller.tenant": record.scope.tenant,
+        "teller.locale": record.scope.locale,
+        "teller.source": record.answer.source.value,
+        "teller.reason": record.answer.reason or None,
+        "teller.tier": evidence.tier.value if evidence else None,
+        "teller.miss_reason": record.miss_reason.value if record.miss_reason else None,
+        "teller.similarity": record.similarity,
+        "teller.grounded": record.grounded,
+        "teller.adapter": record.adapter,
+        "teller.pieces": record.pieces or None,
+    }
+    return {name: fact for name, fact in facts.items() if fact is not None}
+
+
+def _load(module: str) -> Any:
+    try:
+        return importlib.import_module(module)
+    except ImportError as exc:
+        raise EngineUnavailable("OpenTelemetry is missing: pip install 'teller[otlp]'") from exc
+
+
+def _ids_class(module: Any) -> Any:
+    """The SDK's random ids, replaced by the ones that are set before each span."""
+
+    class GivenIds(module.IdGenerator):  # type: ignore[misc]
+        trace_id = 0
+        span_id = 0
+
+        def generate_trace_id(self) -> int:
+            return self.trace_id
+
+        def generate_span_id(self) -> int:
+            return self.span_id
+
+    return GivenIds
