@@ -52,6 +52,9 @@ class KnowledgeSettings(_Section):
     min_score: float = Field(
         default=0.5, ge=0, le=1, description="least certainty at which a question counts as covered"
     )
+    timeout_s: float = Field(
+        default=5.0, gt=0, le=60, description="longest wait for the knowledge; then it is owned up to that it is away"
+    )
 
 
 class CacheSettings(_Section):
@@ -66,6 +69,9 @@ class CacheSettings(_Section):
     max_false_hits: float = Field(default=0.01, gt=0, le=0.5, description="largest share of hits that may be wrong")
     shadow_share: float = Field(
         default=0.02, ge=0, le=1, description="share of hits that are checked again off the path"
+    )
+    timeout_s: float = Field(
+        default=2.0, gt=0, le=60, description="longest wait for a lookup; then the answer is made without the cache"
     )
 
 
@@ -101,6 +107,9 @@ class EngineSettings(_Section):
     generator_timeout_s: float = Field(
         default=8.0, gt=0, le=120, description="longest wait for the generator; then the approved text is spoken"
     )
+    synthesizer_timeout_s: float = Field(
+        default=10.0, gt=0, le=120, description="longest wait for the next piece of sound; the written answer stands"
+    )
     allow_downloads: bool = Field(default=False, description="whether engines may fetch weights from a model hub")
 
 
@@ -120,6 +129,15 @@ class ServerSettings(_Section):
     requests_per_minute: int = Field(default=120, ge=1, description="requests per caller and minute")
     max_message_bytes: int = Field(default=4_000_000, ge=1_000, le=100_000_000, description="largest message or upload")
     max_audio_s: int = Field(default=60, ge=1, le=600, description="longest utterance, in seconds")
+    max_turn_s: float = Field(default=60, gt=0, le=600, description="longest wait for one answer, in seconds")
+    drain_s: float = Field(
+        default=10, gt=0, le=600, description="time that running turns are given when the server stops, in seconds"
+    )
+    public_host: str | None = Field(
+        default=None,
+        pattern=r"^[A-Za-z0-9.:-]{1,253}$",
+        description="host name under which callers reach the server; given, every other one is refused",
+    )
 
     @field_validator("allowed_origins", mode="before")
     @classmethod
@@ -145,6 +163,20 @@ class LogSettings(_Section):
     currency: str = Field(default="GBP", pattern=r"^[A-Z]{3}$", description="currency of log.token_price")
 
 
+class TelemetrySettings(_Section):
+    """What the server tells its operator as it runs."""
+
+    metrics: bool = Field(default=True, description="whether /metrics is served, for Prometheus")
+    log_format: Literal["text", "json"] = Field(
+        default="text", description="lines on standard error: for people, or JSON with a line for each turn"
+    )
+    otlp_endpoint: str | None = Field(
+        default=None,
+        pattern=r"^https?://",
+        description="OpenTelemetry collector that traces are sent to, as in http://127.0.0.1:4318; unset: none",
+    )
+
+
 class Settings(_Section):
     """The whole tree."""
 
@@ -158,6 +190,7 @@ class Settings(_Section):
     engines: EngineSettings = EngineSettings()
     log: LogSettings = LogSettings()
     server: ServerSettings = ServerSettings()
+    telemetry: TelemetrySettings = TelemetrySettings()
     server_token: SecretStr | None = Field(
         default=None, description="bearer token that callers must present; environment only"
     )

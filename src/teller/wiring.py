@@ -26,7 +26,7 @@ from teller.cache.shadow import SameAnswer, ShadowChecks
 from teller.cache_wiring import Learning, OpenCache, build_cache, embedder_of, keep_up, move_logs, open_logs
 from teller.call import Call
 from teller.config import Settings
-from teller.errors import EngineUnavailable, TellerError
+from teller.errors import EngineUnavailable, StoreError, TellerError
 from teller.observers import Observers
 from teller.orchestrator import Orchestrator
 from teller.ports import Detector, Embedder, Generator, Observer, Synthesizer, Transcriber, Vectors
@@ -67,12 +67,14 @@ class Bot:
     """Everything that a server or a command needs of a running Teller.
 
     Attributes:
+        cache: with what is certified and estimated of it.
         turn_log: None if `log.turns` is off.
     """
 
     settings: Settings
     orchestrator: Orchestrator
     approved: tuple[Approved, ...]
+    cache: OpenCache
     turn_log: TurnLog | None
     _new_detector: Callable[[], Detector]
 
@@ -96,10 +98,15 @@ class Bot:
         return read_sound(data, max_duration_s=self.settings.server.max_audio_s)
 
     async def ready(self) -> dict[str, str]:
-        """Each engine by its name, with "ok": a bot that could not open one would not be here."""
+        """Each engine by its name, with "ok", for they are open and warm; and whether the cache has caught up."""
         parts = self.orchestrator
         engines = (parts.transcriber, parts.embedder, parts.generator, parts.synthesizer)
-        return {engine.name: "ok" for engine in engines if engine is not None}
+        try:
+            await self.cache.cache.catch_up()
+            caught_up = "ok"
+        except StoreError as exc:
+            caught_up = f"its log cannot be read ({type(exc).__name__})"
+        return {engine.name: "ok" for engine in engines if engine is not None} | {"cache": caught_up}
 
     def greeting(self) -> str:
         """What a caller hears first: that this is a machine, and that calls may be recorded."""
@@ -258,7 +265,7 @@ async def open_bot(
     async with AsyncExitStack() as stack:
         # Loading the language model takes as long as filling the index: side by side.
         hearing = asyncio.create_task(_open_ear(settings, home, bank, speech=speech))
-        stack.push_async_callback(_cancel, hearing)
+        stack.push_async_callback(_close_ear, hearing)
         turn_log = open_turn_log(settings, home, stack)
         embedder = await asyncio.to_thread(open_embedder, settings, home)
         recent = RecentVectors(embedder)
@@ -270,29 +277,55 @@ async def open_bot(
         )
         stack.push_async_callback(opened.cache.close)
         stack.push_async_callback(_cancel, asyncio.create_task(keep_up(opened.cache)))
-        transcriber = await hearing
-        for engine in (generator, transcriber):
-            if (close := getattr(engine, "aclose", None)) is not None:
-                stack.push_async_callback(close)
+        stack.push_async_callback(_close, generator)
+        synthesizer = open_synthesizer(settings, home, stack) if speech else None
+        await _warm(synthesizer)
         orchestrator = Orchestrator(
-            transcriber=transcriber,
+            transcriber=await hearing,
             toolbox=Toolbox(bank.rates),
             cache=opened.cache,
             knowledge=knowledge,
             generator=generator,
             embedder=recent,
-            synthesizer=open_synthesizer(settings, home, stack) if speech else None,
+            synthesizer=synthesizer,
             observer=Observers((Learning(opened.judge), *([turn_log] if turn_log else []), *observers)),
             clock=clock,
             catalogue=bank.catalogue,
             generate_within_s=settings.engines.generator_timeout_s,
+            cache_within_s=settings.cache.timeout_s,
+            knowledge_within_s=settings.knowledge.timeout_s,
+            speak_within_s=settings.engines.synthesizer_timeout_s,
         )
         _check_hits(opened, orchestrator, bank.catalogue, stack)
-        yield Bot(settings, orchestrator, bank.approved, turn_log, open_detector() if speech else _no_detector)
+        yield Bot(settings, orchestrator, bank.approved, opened, turn_log, open_detector() if speech else _no_detector)
 
 
 async def _open_ear(settings: Settings, home: Home, bank: Bank, *, speech: bool) -> Transcriber | None:
-    return await asyncio.to_thread(open_transcriber, settings, home, bank) if speech else None
+    """The transcriber, warm; closed again if it does not get there."""
+    transcriber = await asyncio.to_thread(open_transcriber, settings, home, bank) if speech else None
+    try:
+        await _warm(transcriber)
+    except BaseException:
+        await _close(transcriber)
+        raise
+    return transcriber
+
+
+async def _close_ear(hearing: asyncio.Task[Transcriber | None]) -> None:
+    hearing.cancel()
+    with suppress(asyncio.CancelledError, TellerError):
+        await _close(await hearing)
+
+
+async def _close(engine: object) -> None:
+    if (close := getattr(engine, "aclose", None)) is not None:
+        await close()
+
+
+async def _warm(engine: object) -> None:
+    """Have an engine do now what its first caller would have to wait for."""
+    if (warm := getattr(engine, "warm", None)) is not None:
+        await warm()
 
 
 async def _open_knowledge(

@@ -132,6 +132,15 @@ class SemanticCache:
         if self._snapshots is not None:
             self._shared.save(self._snapshots)
 
+    async def catch_up(self) -> None:
+        """Read what other processes have written since the last look.
+
+        Raises:
+            StoreError: if a log cannot be read.
+        """
+        for replica in self._replicas():
+            await replica.catch_up()
+
     async def lookup(self, question: Question, scope: Scope, *, basis: Basis | None = None) -> Hit | Miss:
         """An earlier answer that may be given to this question, or why there is none.
 
@@ -149,7 +158,7 @@ class SemanticCache:
         if reason is not None:
             return Miss(reason)
         basis = basis or self._basis()
-        await self._catch_up()
+        await self.catch_up()
         shelves = self._shelves(scope, basis)
         found = self._exact(question, shelves)
         if isinstance(found, Hit):
@@ -160,7 +169,7 @@ class SemanticCache:
         if not self.judge.neighbours:
             return Miss(MissReason.CLASS_CLOSED if found.reason is MissReason.EMPTY else found.reason)
         embedded = await self._reader.read(question)
-        await self._catch_up()  # what was purged meanwhile is not served
+        await self.catch_up()  # what was purged meanwhile is not served
         decided, risk_class = self._decide(question, embedded, self._shelves(scope, basis), found)
         if isinstance(decided, Hit):
             self._tell_shadow(question, scope, decided, risk_class)
@@ -195,7 +204,7 @@ class SemanticCache:
             InputError: if one of them cannot be read; none is kept.
             EngineError, StoreError: as `offer`.
         """
-        await self._catch_up()
+        await self.catch_up()
         kept = await self._keeper.keep(offers)
         await self.upkeep.relieve()
         return kept
@@ -258,10 +267,6 @@ class SemanticCache:
     def _sign(self, replica: Replica) -> int:
         """The two logs number their entries alike; outside, a customer's own have numbers below 0."""
         return -1 if replica is self._private else 1
-
-    async def _catch_up(self) -> None:
-        for replica in self._replicas():
-            await replica.catch_up()
 
     def _shelves(self, scope: Scope, basis: Basis) -> list[_Place]:
         """Partitions whose answers this scope may be given, the customer's own first."""

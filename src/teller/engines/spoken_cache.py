@@ -88,6 +88,15 @@ class SpokenCache:
         if pieces and self._keeps(text):
             await asyncio.to_thread(self._keep, path, pieces)
 
+    async def warm(self) -> None:
+        """Have the synthesizer behind it get ready, if it has something to prepare.
+
+        Raises:
+            EngineError: as the synthesizer's own `warm`.
+        """
+        if (warm := getattr(self._synthesizer, "warm", None)) is not None:
+            await warm()
+
     async def clear(self) -> int:
         """Remove every file; gives how many."""
         return await asyncio.to_thread(self._remove_all)
