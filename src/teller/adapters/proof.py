@@ -37,7 +37,7 @@ class LoraRules:
     Attributes:
         max_rank: vLLM serves 1, 8, 16, 32, 64, 128, 256, 320 and 512 as `--max-lora-rank`.
         targets: linear modules that may be adapted.
-        inits: `init_lora_weights` that leave the base as it is; PiSSA, OLoRA, CorDA and LoftQ rewrite it, EVA needs data.
+        inits: `init_lora_weights` that leave the base as it is; PiSSA, OLoRA, CorDA and LoftQ rewrite it.
     """
 
     max_rank: int = 64
