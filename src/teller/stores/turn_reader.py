@@ -62,9 +62,9 @@ class Columns:
     """Consecutive turns as arrays of one length n.
 
     Attributes:
-        id: (n,) int64, rising.
+        id: (n,) int64.
         kind: (n,) int64, numbers of `TurnReader.kinds`.
-        started_at: (n,) float64, Unix seconds; not always rising.
+        started_at: (n,) float64, Unix seconds, rising.
         answer_ms: (n,) float64.
         pieces: (n,) int64.
         similarity: (n,) float64, NaN if no neighbour was looked at.
@@ -161,17 +161,14 @@ class TurnReader:
         return self._tallies("count(*), sum(spent_ms), 0", source, span, slots)
 
     def columns(self, span: Span, chunk: int = 20_000) -> Iterator[Columns]:
-        """The turns of a range in the order of writing, at most `chunk` at a time."""
-        first, last = self._places(span)
-        while first <= last:
-            rows = self._rows(
-                "SELECT id, kind, started_at, answer_ms, pieces, similarity, timings FROM turn "
-                "WHERE id BETWEEN ? AND ? AND started_at >= ? AND started_at < ? ORDER BY id LIMIT ?",
-                (first, last, span.since, span.until, chunk),
-            )
-            if not rows:
-                return
-            first = rows[-1][0] + 1
+        """The turns of a range in the order of their start, at most `chunk` at a time."""
+        at, number = span.since, 0
+        while rows := self._rows(
+            "SELECT id, kind, started_at, answer_ms, pieces, similarity, timings FROM turn INDEXED BY turn_by_time "
+            "WHERE (started_at, id) > (?, ?) AND started_at < ? ORDER BY started_at, id LIMIT ?",
+            (at, number, span.until, chunk),
+        ):
+            number, _, at = rows[-1][:3]
             yield _columns(rows)
 
     def page(self, after: int = 0, span: Span | None = None, limit: int = 1_000) -> list[LoggedTurn]:
