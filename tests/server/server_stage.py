@@ -21,6 +21,7 @@ from teller.errors import InputError
 from teller.server.draining import DrainingServer, make_server
 from teller.server.limits import Lines, ServerLimits
 from teller.server.serve import bound
+from teller.telemetry import Telemetry
 from teller.turn import (
     Answer,
     Done,
@@ -210,11 +211,12 @@ async def eventually(fact: Callable[[], bool], within_s: float = 10.0) -> None:
 
 
 @asynccontextmanager
-async def stage(bot: StageBot | None = None, **limits: Any) -> AsyncIterator[Stage]:
+async def stage(bot: StageBot | None = None, telemetry: Telemetry | None = None, **limits: Any) -> AsyncIterator[Stage]:
     """A running server; its limits are those of `ServerLimits`, where a test sets no others."""
     bot = bot or StageBot()
     with bound("127.0.0.1", 0) as listening:
-        server = make_server(bot, ServerLimits(**{"requests_per_minute": 10_000} | limits), "127.0.0.1", 0)
+        asked = ServerLimits(**{"requests_per_minute": 10_000} | limits)
+        server = make_server(bot, asked, "127.0.0.1", 0, telemetry=telemetry)
         running = asyncio.create_task(server.serve(sockets=[listening]))
         await eventually(lambda: server.started)
         try:

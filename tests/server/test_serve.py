@@ -82,9 +82,13 @@ def test_every_setting_of_the_server_reaches_its_limit() -> None:
         "TELLER_SERVER__REQUESTS_PER_MINUTE": "27",
         "TELLER_SERVER__MAX_MESSAGE_BYTES": "3700",
         "TELLER_SERVER__MAX_AUDIO_S": "47",
+        "TELLER_SERVER__MAX_TURN_S": "57",
+        "TELLER_SERVER__DRAIN_S": "3",
+        "TELLER_SERVER__PUBLIC_HOST": "bank.example",
     }
     limits = limits_of(load(environ=environ).settings)
     assert limits.token == "a-token-of-some-length"
     assert limits.allowed_origins == ("https://a.example", "https://b.example")
     assert (limits.max_calls, limits.max_call_s, limits.idle_timeout_s) == (7, 70, 17)
     assert (limits.requests_per_minute, limits.max_message_bytes, limits.max_audio_s) == (27, 3700, 47)
+    assert (limits.max_turn_s, limits.drain_s, limits.public_host) == (57, 3, "bank.example")

@@ -1,4 +1,4 @@
-"""The web application: the page, health, questions over HTTP, calls over WebSocket. No decisions.
+"""The web application: the page, health, metrics, questions over HTTP, calls over WebSocket. No decisions.
 
 `POST /api/ask` takes {"text": ...} as JSON, or a sound file; `/ws` is described in `messages.py` and `line.py`. Every
 error has the one shape of `failures.py`.
@@ -26,11 +26,14 @@ from teller.call import Call
 from teller.errors import BusyError, EngineError, TellerError
 from teller.server.bot import Bot
 from teller.server.calls import Calls, KeptCall, Sounds
-from teller.server.failures import failure_of, refusal, response_of
+from teller.server.failures import STATUS_CODES, failure_of, refusal, response_of
 from teller.server.guard import SUBPROTOCOL, Guard
 from teller.server.limits import Lines, RateLimit, ServerLimits, caller_key
 from teller.server.line import Line, closing_turn
 from teller.server.messages import parse_question, turn_view
+from teller.server.readings import of_lines
+from teller.telemetry import Telemetry
+from teller.telemetry.trace_ids import CURRENT_TRACE, trace_id_of
 from teller.turn import Done, Sound, Speech, Transcript, TurnRecord
 
 CALL_HEADER = "Teller-Call"
@@ -39,10 +42,10 @@ _READY_S = 10.0  # longest wait for the engines' state
 _STATIC = Path(__file__).parent / "static"
 
 
-def make_app(bot: Bot, limits: ServerLimits) -> FastAPI:
+def make_app(bot: Bot, limits: ServerLimits, telemetry: Telemetry | None = None) -> FastAPI:
     """The application around a running bot, which it neither opens nor closes.
 
-    `app.state.lines` tells how many calls run and drains them.
+    `app.state.lines` tells how many calls run and drains them. Without `telemetry` there are no metrics to scrape.
     """
     lines, rate = Lines(limits.max_calls), RateLimit(limits.requests_per_minute)
 
@@ -71,7 +74,10 @@ def make_app(bot: Bot, limits: ServerLimits) -> FastAPI:
     app.add_exception_handler(TellerError, _on_error)
     app.add_exception_handler(HTTPException, _on_refusal)
     app.add_exception_handler(RequestValidationError, _on_wrong_parameter)
-    app.add_middleware(Guard, limits=limits, rate=rate)
+    if telemetry is not None:
+        telemetry.watch(of_lines(lines))
+        app.add_api_route("/metrics", _Scrape(telemetry).metrics, methods=["GET"])
+    app.add_middleware(Guard, limits=limits, rate=rate, lines=lines)
     if limits.allowed_origins:
         app.add_middleware(
             CORSMiddleware,
@@ -109,6 +115,7 @@ class _Routes:
         heard = await self._read_question(request)
         with self._lines.hold():
             kept = kept or self._calls.begin()
+            CURRENT_TRACE.set(trace_id_of(kept.call.id))
             async with asyncio.timeout(self._limits.max_turn_s):
                 record, sound = await self._answer(heard, kept.call, speak=speak)
         url = f"/api/sounds/{self._sounds.keep(sound.to_wav())}" if sound else None
@@ -127,7 +134,9 @@ class _Routes:
                 caller = caller_key(socket.client.host if socket.client else None)
                 await Line(socket, self._bot, self._limits, self._lines, lambda: self._rate.take(caller)).serve()
         except BusyError as exc:
-            await response_of(failure_of(exc))(socket.scope, socket.receive, socket.send)
+            failure = failure_of(exc)
+            self._lines.failures[failure.code] += 1
+            await response_of(failure)(socket.scope, socket.receive, socket.send)
 
     def _kept_call(self, request: Request) -> KeptCall | None:
         token = request.headers.get(CALL_HEADER)
@@ -178,18 +187,31 @@ class _Routes:
         raise EngineError("the turn ended without an answer")
 
 
+class _Scrape:
+    def __init__(self, telemetry: Telemetry) -> None:
+        self._telemetry = telemetry
+
+    async def metrics(self, request: Request) -> Response:
+        body, content_type = await self._telemetry.scrape(request.headers.get("accept", ""))
+        return Response(body, headers={"Content-Type": content_type})
+
+
 def _joined(sounds: list[Pcm]) -> Pcm | None:
     return Pcm(np.concatenate([one.samples for one in sounds]), sounds[0].rate_hz) if sounds else None
 
 
-async def _on_error(_: Request, error: Exception) -> Response:
-    return response_of(failure_of(error))
+async def _on_error(request: Request, error: Exception) -> Response:
+    failure = failure_of(error)
+    request.app.state.lines.failures[failure.code] += 1
+    return response_of(failure)
 
 
-async def _on_refusal(_: Request, error: Exception) -> Response:
+async def _on_refusal(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
+    request.app.state.lines.failures[STATUS_CODES.get(error.status_code, "refused")] += 1
     return refusal(error.status_code, error.detail, headers=error.headers)
 
 
-async def _on_wrong_parameter(_: Request, __: Exception) -> Response:
+async def _on_wrong_parameter(request: Request, _: Exception) -> Response:
+    request.app.state.lines.failures["bad_input"] += 1
     return refusal(400, "'speak' is neither true nor false")

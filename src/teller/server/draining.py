@@ -20,6 +20,7 @@ from teller.errors import ConfigError
 from teller.server.app import make_app
 from teller.server.bot import Bot
 from teller.server.limits import Lines, ServerLimits
+from teller.telemetry import Telemetry
 
 _MAX_CONNECTIONS_PER_CALL = 8  # beyond that many sockets uvicorn itself answers 503
 _HEAD_S = 15.0  # longest wait for the head of a request
@@ -111,7 +112,12 @@ class DrainingServer(uvicorn.Server):
 
 
 def make_server(
-    bot: Bot, limits: ServerLimits, host: str, port: int, on_listening: Callable[[], None] = lambda: None
+    bot: Bot,
+    limits: ServerLimits,
+    host: str,
+    port: int,
+    on_listening: Callable[[], None] = lambda: None,
+    telemetry: Telemetry | None = None,
 ) -> DrainingServer:
     """A server that is not yet running; it calls `on_listening` once callers are let in.
 
@@ -120,7 +126,7 @@ def make_server(
     """
     if host not in LOOPBACK and limits.token is None:
         raise ConfigError(f"server.host is {host}: a server that others can reach needs a token")
-    app = make_app(bot, limits)
+    app = make_app(bot, limits, telemetry)
     config = uvicorn.Config(
         app,
         host=host,

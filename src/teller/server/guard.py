@@ -19,13 +19,14 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from teller.server.failures import failure_of, refusal, response_of
-from teller.server.limits import RateLimit, ServerLimits, caller_key
+from teller.server.failures import STATUS_CODES, failure_of, refusal, response_of
+from teller.server.limits import Lines, RateLimit, ServerLimits, caller_key
 
 SUBPROTOCOL = "teller.v1"
 _BEARER_PROTOCOL = "teller.bearer."  # then base64url of the token: a browser cannot set a header on a WebSocket
 _LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 _OPEN_PATHS: Final = frozenset({"/", "/healthz"})  # and /static/: nothing secret is there
+_OPERATOR_PATHS: Final = frozenset({"/metrics", "/readyz"})  # asked for all day long, by whoever has the token
 _SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _SAFE_HEADERS: Final[Mapping[str, str]] = MappingProxyType(
     {
@@ -45,10 +46,11 @@ _SAFE_HEADERS: Final[Mapping[str, str]] = MappingProxyType(
 class Guard:
     """The ASGI middleware around the application."""
 
-    def __init__(self, app: ASGIApp, limits: ServerLimits, rate: RateLimit) -> None:
+    def __init__(self, app: ASGIApp, limits: ServerLimits, rate: RateLimit, lines: Lines) -> None:
         self._app = app
         self._limits = limits
         self._rate = rate
+        self._failures = lines.failures
         self._hosts = _LOOPBACK | ({limits.public_host.lower()} if limits.public_host else set())
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -70,11 +72,14 @@ class Guard:
 
         try:
             response = self._refusal(scope, Headers(scope=scope))
+            if response is not None:
+                self._failures[STATUS_CODES[response.status_code]] += 1
             await (response or self._app)(scope, receive, send_safely)
         except Exception as exc:  # noqa: BLE001  the outermost edge
-            failed = response_of(failure_of(exc))
+            failure = failure_of(exc)
+            self._failures[failure.code] += 1
             if not started:
-                await failed(scope, receive, send_safely)
+                await response_of(failure)(scope, receive, send_safely)
 
     def _refusal(self, scope: Scope, headers: Headers) -> JSONResponse | None:
         if not self._is_our_host(headers.get("host", "")):
@@ -84,6 +89,8 @@ class Guard:
             return refusal(403, "web pages of another origin may not use this server")
         path: str = scope["path"]
         if path in _OPEN_PATHS or path.startswith("/static/"):
+            return None
+        if path in _OPERATOR_PATHS and self._knows_token(scope, headers):
             return None
         if wait_s := self._rate.take(caller_key((scope.get("client") or (None,))[0])):
             seconds = str(math.ceil(wait_s))

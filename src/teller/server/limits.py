@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import time
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, fields
@@ -104,10 +104,12 @@ class Lines:
     Attributes:
         active: calls that run now.
         stopping: set when the server stops; calls end themselves then.
+        failures: what callers were told instead of an answer, by error code.
     """
 
     def __init__(self, max_calls: int) -> None:
         self.active = 0
+        self.failures: Counter[str] = Counter()
         self.stopping = asyncio.Event()
         self._max_calls = max_calls
         self._empty = asyncio.Event()

@@ -41,6 +41,7 @@ from teller.server.messages import (
     TurnStopped,
     parse,
 )
+from teller.telemetry.trace_ids import CURRENT_TRACE, trace_id_of
 from teller.turn import Done, Heard, Said, Sound, Speech, Transcript, TurnEvent
 
 _log = logging.getLogger("teller.server")
@@ -96,6 +97,7 @@ class Line:
 
     async def serve(self) -> None:
         """Run the call to its end; returns when nothing of it is left."""
+        CURRENT_TRACE.set(trace_id_of(self._call.id))  # of this task and of those that it starts
         over = CallOver()
         try:
             async with asyncio.TaskGroup() as tasks:
@@ -264,6 +266,7 @@ class Line:
             await self._send(StateChanged(state=state))
 
     async def _fail(self, failure: Failure, *, turn: int | None = None) -> None:
+        self._lines.failures[failure.code] += 1
         await self._send(ErrorShown(code=failure.code, message=failure.message, retryable=failure.retryable, turn=turn))
 
     async def _send(self, message: ServerMessage | bytes) -> None:

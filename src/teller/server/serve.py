@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
 from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 
+from teller import __version__
 from teller.config import Settings
 from teller.errors import ConfigError
 from teller.server.draining import make_server
 from teller.server.limits import ServerLimits
+from teller.server.readings import of_cache, of_turn_log
+from teller.telemetry import Telemetry, open_telemetry
 from teller.wiring import open_bot
+
+_log = logging.getLogger("teller.server")
 
 
 def limits_of(settings: Settings) -> ServerLimits:
@@ -25,6 +32,9 @@ def limits_of(settings: Settings) -> ServerLimits:
         requests_per_minute=chosen.requests_per_minute,
         token=token.get_secret_value() if token else None,
         allowed_origins=chosen.allowed_origins,
+        max_turn_s=chosen.max_turn_s,
+        drain_s=chosen.drain_s,
+        public_host=chosen.public_host,
     )
 
 
@@ -57,10 +67,22 @@ def bound(host: str, port: int) -> socket.socket:
 async def _serve(settings: Settings, announce: Callable[[str], None]) -> None:
     host = settings.server.host
     with bound(host, settings.server.port) as listening:
-        async with open_bot(settings) as bot:
+        async with _telemetry(settings) as telemetry, open_bot(settings, observers=(telemetry.recorder,)) as bot:
+            telemetry.watch(of_cache(bot.cache))
+            if bot.turn_log is not None:
+                telemetry.watch(of_turn_log(bot.turn_log))
             line = f"Teller listens on {_url(host, listening)} (Ctrl-C stops it)"
-            server = make_server(bot, limits_of(settings), host, settings.server.port, lambda: announce(line))
+            shown = telemetry if settings.telemetry.metrics else None
+            say = _log.info if settings.telemetry.log_format == "json" else announce
+            server = make_server(bot, limits_of(settings), host, settings.server.port, lambda: say(line), shown)
             await server.serve(sockets=[listening])
+
+
+def _telemetry(settings: Settings) -> AbstractAsyncContextManager[Telemetry]:
+    chosen = settings.telemetry
+    return open_telemetry(
+        version=__version__, otlp_endpoint=chosen.otlp_endpoint, json_logs=chosen.log_format == "json"
+    )
 
 
 def _url(host: str, listening: socket.socket) -> str:

@@ -7,13 +7,13 @@ take a lock and format their labels for every increment; here it only writes out
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import prometheus_client as client
 from prometheus_client import exposition, metrics_core
 
-from teller.telemetry.series import Cell, Histogram, Series
+from teller.telemetry.series import Cell, Histogram, Number, Series
 from teller.telemetry.table import BUCKETS_S, Kind, Metric
 
 _BOUNDS = (*map(str, BUCKETS_S), "+Inf")
@@ -56,26 +56,17 @@ def _family(metric: Metric, cells: Mapping[tuple[str, ...], Cell]) -> metrics_co
             assert isinstance(cell, Histogram)
             histograms.add_metric(values, _buckets(cell), cell.total)
         return histograms
-    family: Any = _FAMILIES[metric.kind](metric.name, metric.help, labels=metric.labels)
+    if metric.kind is Kind.INFO:
+        info = metrics_core.InfoMetricFamily(metric.name.removesuffix("_info"), metric.help)
+        for values in cells:
+            info.add_metric((), dict(zip(metric.labels, values, strict=True)))
+        return info
+    of_kind = metrics_core.CounterMetricFamily if metric.kind is Kind.COUNTER else metrics_core.GaugeMetricFamily
+    numbers = of_kind(metric.name, metric.help, labels=metric.labels)
     for values, cell in cells.items():
-        assert not isinstance(cell, Histogram)
-        if metric.kind is Kind.INFO:
-            family.add_metric((), dict(zip(metric.labels, values, strict=True)))
-        else:
-            family.add_metric(values, cell.value)
-    made: metrics_core.Metric = family
-    return made
-
-
-def _info(name: str, help_: str, labels: Sequence[str]) -> Any:  # noqa: ARG001
-    return metrics_core.InfoMetricFamily(name.removesuffix("_info"), help_)
-
-
-_FAMILIES: Mapping[Kind, Callable[..., Any]] = {
-    Kind.COUNTER: metrics_core.CounterMetricFamily,
-    Kind.GAUGE: metrics_core.GaugeMetricFamily,
-    Kind.INFO: _info,
-}
+        assert isinstance(cell, Number)
+        numbers.add_metric(values, cell.value)
+    return numbers
 
 
 def _buckets(cell: Histogram) -> list[Any]:

@@ -1,0 +1,77 @@
+"""What a scrape reads off a running server: its calls, what callers were refused, its cache and its turn log."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Protocol
+
+from teller.cache_desk import SHARED
+from teller.cache_wiring import OpenCache
+from teller.server.limits import Lines
+from teller.telemetry import Reading
+
+Reader = Callable[[], Awaitable[Iterable[Reading]]]
+
+
+class Writing(Protocol):
+    """A log that is written beside the calls; `stores.turn_log.TurnLog` is one."""
+
+    shed: int
+
+    @property
+    def waiting(self) -> int:
+        """Records that are not written yet."""
+        ...
+
+
+def of_lines(lines: Lines) -> Reader:
+    """Reads calls and failures."""
+
+    async def read() -> Iterable[Reading]:
+        failures = [("teller_failures_total", (code,), count) for code, count in lines.failures.items()]
+        return [("teller_calls_active", (), lines.active), ("teller_calls_free", (), lines.free), *failures]
+
+    return read
+
+
+def of_turn_log(log: Writing) -> Reader:
+    """Reads what the turn log has yet to write and what it gave up."""
+
+    async def read() -> Iterable[Reading]:
+        return [("teller_turn_log_waiting", (), log.waiting), ("teller_turn_log_shed_total", (), log.shed)]
+
+    return read
+
+
+def of_cache(opened: OpenCache) -> Reader:
+    """Reads size, accuracy and, where semantic hits are served, how far each class is trusted.
+
+    The reader raises StoreError if the log cannot be read.
+    """
+
+    async def read() -> Iterable[Reading]:
+        totals = await opened.cache.upkeep.totals()
+        sizes: list[Reading] = [
+            ("teller_cache_entries", (), totals.entries),
+            ("teller_cache_held_entries", (), totals.held),
+            ("teller_cache_memory_bytes", (), totals.memory_bytes),
+            ("teller_cache_checked_hits", ("right",), totals.right),
+            ("teller_cache_checked_hits", ("wrong",), totals.wrong),
+        ]
+        return sizes + (_trust(opened) if opened.settings.cache.mode == "semantic" else [])
+
+    return read
+
+
+def _trust(opened: OpenCache) -> list[Reading]:
+    regions = opened.regions
+    readings: list[Reading] = [("teller_cache_false_hit_limit_ratio", (), opened.settings.cache.max_false_hits)]
+    for name in SHARED:
+        region, observed = regions.region(name), regions.bound(name)
+        readings.append(("teller_cache_class_open", (name,), region is not None))
+        readings.append(("teller_cache_class_certified", (name,), regions.calibration is not None))
+        if region is not None and region.bound is not None:
+            readings.append(("teller_cache_certified_bound_ratio", (name,), region.bound))
+        if observed is not None:
+            readings.append(("teller_cache_observed_bound_ratio", (name,), observed))
+    return readings
