@@ -121,7 +121,10 @@ def toggle_of(record: Record) -> ToggleRecord | None:
 
 
 class Ledger:
-    """The audit log of a home, and the state that follows from it."""
+    """The audit log of a home, and the state that follows from it.
+
+    `catch_up` belongs to one thread; writing leaves the followed state alone and may happen in another.
+    """
 
     def __init__(self, log: AuditLog, clock: Clock) -> None:
         self._log = log
@@ -171,8 +174,9 @@ class Ledger:
             BusyError: if another version is live, or another canary, than was seen; nothing is changed.
             StoreError: if it cannot be written; nothing is changed.
         """
+        follower = self._follower()
         for _ in range(_TRIES):
-            live = self.now()
+            live = follower.now()
             if seen is not None and (live.version, live.canary) != (seen.version, seen.canary):
                 raise BusyError(
                     f"{live.served or 'the base model'} has become live meanwhile, so nothing was changed: look again"
@@ -197,6 +201,11 @@ class Ledger:
         )
         body = _body(change, live) | {"asked": asked.value, "version": _fields(version)}
         return self._log.append(Toggle.REFUSE.value, body, at=self._clock.now())
+
+    def _follower(self) -> Ledger:
+        other = Ledger(self._log, self._clock)
+        other._live = self._live
+        return other
 
 
 def versions_in(records: Iterable[Record]) -> dict[str, Version]:

@@ -318,5 +318,5 @@ def drawn(call_id: str, canary: Version, share: float) -> bool:
 
 
 async def _begin(usage: Usage | None, served: str) -> None:
-    while usage is not None and not usage.begin(served):
+    while usage is not None and not usage.begin(served):  # noqa: ASYNC110  no event comes from another process
         await asyncio.sleep(_BUSY_S)

@@ -177,25 +177,28 @@ class Usage:
         """
         if served in self._handles:
             return True
+        return self._hold(served, fcntl.LOCK_SH)
+
+    def end(self, served: str) -> bool:
+        """Use it no more; True if nobody else does: unload it, and call `free` whatever comes of it.
+
+        Raises:
+            StoreError: if its file cannot be made.
+        """
+        return self._hold(served, fcntl.LOCK_EX)
+
+    def _hold(self, served: str, how: int) -> bool:
         path = self._folder / f"{served}.use"
         try:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            handle = os.open(path, os.O_CREAT | os.O_RDWR, 0o600)
+            handle = self._handles.pop(served, None) or os.open(path, os.O_CREAT | os.O_RDWR, 0o600)
         except OSError as exc:
             raise StoreError(f"{path}: cannot be made: {exc.strerror}") from exc
-        if not _locked(handle, fcntl.LOCK_SH):
+        if not _locked(handle, how):
             os.close(handle)
             return False
         self._handles[served] = handle
         return True
-
-    def end(self, served: str) -> bool:
-        """Use it no more; True if nobody else does: unload it, and call `free` whatever comes of it."""
-        handle = self._handles.get(served)
-        if handle is None or _locked(handle, fcntl.LOCK_EX):
-            return True
-        self.free(served)
-        return False
 
     def free(self, served: str) -> None:
         """Let others use it again."""
