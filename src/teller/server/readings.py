@@ -9,6 +9,7 @@ from teller.cache_desk import SHARED
 from teller.cache_wiring import OpenCache
 from teller.server.limits import Lines
 from teller.telemetry import Reading
+from teller.telemetry.table import CODES
 
 Reader = Callable[[], Awaitable[Iterable[Reading]]]
 
@@ -28,7 +29,8 @@ def of_lines(lines: Lines) -> Reader:
     """Reads calls and failures."""
 
     async def read() -> Iterable[Reading]:
-        failures = [("teller_failures_total", (code,), count) for code, count in lines.failures.items()]
+        told = dict.fromkeys(CODES, 0) | lines.failures
+        failures = [("teller_failures_total", (code,), count) for code, count in told.items()]
         return [("teller_calls_active", (), lines.active), ("teller_calls_free", (), lines.free), *failures]
 
     return read

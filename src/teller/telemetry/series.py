@@ -59,8 +59,8 @@ class Series:
         self._cells: dict[str, dict[tuple[str, ...], Cell]] = {name: {} for name in METRICS}
         self._seen: dict[tuple[str, str], set[str]] = {}
         for metric in METRICS.values():
-            if not metric.labels and metric.kind is Kind.COUNTER:
-                self.number(metric.name)  # 0 from the start, so that the first increase is seen
+            if metric.kind is Kind.COUNTER and len(metric.labels) <= 1:
+                self._begin_at_zero(metric)
 
     def number(self, name: str, *values: str) -> Number:
         """The cell of a counter, a gauge or an info."""
@@ -85,6 +85,14 @@ class Series:
         for name, cells in self._cells.items():
             if cells:
                 yield METRICS[name], cells
+
+    def _begin_at_zero(self, metric: Metric) -> None:
+        """Show a counter before its first increase, which would not be seen otherwise, where its labels are known."""
+        if not metric.labels:
+            self.number(metric.name)
+        for label in metric.labels:
+            for value in sorted(LABELS[label].allowed):
+                self.number(metric.name, value)
 
     def _cell(self, name: str, values: tuple[str, ...]) -> Cell:
         cells = self._cells[name]

@@ -58,6 +58,14 @@ BUCKETS_S: Final = (
     0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
 )  # fmt: skip
 
+# What callers are told instead of an answer: server/failures.py and server/line.py (a test compares).
+CODES: Final = (
+    "bad_input", "busy", "call_busy", "call_idle", "call_too_long", "engine_failed", "engine_timeout",
+    "engine_unavailable", "forbidden_origin", "internal", "method_not_allowed", "not_found", "not_listening",
+    "rate_limited", "refused", "server_stopping", "too_large", "too_slow", "turn_timeout", "unauthorized",
+    "unsupported_media", "wrong_host",
+)  # fmt: skip
+
 STAGES: Final = ("hear", "redact", "tools", "cache", "retrieve", "generate", "ground", "keep", "speak")
 
 
@@ -80,7 +88,7 @@ _LABELS = (
     _known("action", "what was done to the live adapter", *Toggle),
     _known("state", "part that an adapter version plays", "live", "canary", "before"),
     Label("name", "name of an adapter in training", at_most=16),
-    Label("code", "error code that the caller was told", at_most=40),
+    _known("code", "error code that the caller was told", *CODES),
     Label("version", "of Teller", at_most=1),
 )
 LABELS: Final[Mapping[str, Label]] = MappingProxyType({label.name: label for label in _LABELS})
