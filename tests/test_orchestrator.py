@@ -345,3 +345,55 @@ async def test_a_caller_who_hangs_up_while_others_wait_does_not_change_the_versi
     assert [adapter for _, adapter in bot.generator.asked] == ["bank@1"]
     assert record.adapter == again.adapter == "bank@1"
     assert again.answer.source is Source.CACHE
+
+
+UNDO = replace(FREEZE, answer_id="cards.unfreeze", title="Unfreezing a card", text="Open the app and tap Unfreeze.")
+PRICE = replace(FREEZE, answer_id="fees.freeze", title="Price of a freeze", text="Freezing a card is free.")
+
+
+async def test_a_short_question_that_nothing_covers_leans_on_the_one_before_and_is_not_kept():
+    bot = ScriptedBot(filed={QUESTION: (FREEZE,), f"{QUESTION} > no the opposite please": (UNDO,)})
+    call = bot.call()
+
+    await bot.ask(QUESTION, call)
+    leaning = await bot.ask("no the opposite please", call)
+    alone = await bot.ask("no the opposite please")
+
+    assert leaning.answer_id == UNDO.answer_id
+    assert alone.source is Source.REFUSED
+
+
+async def test_a_question_leans_on_the_one_before_with_what_that_one_leaned_on():
+    filed = {
+        QUESTION: (FREEZE,),
+        f"{QUESTION} > and how do I undo that": (UNDO,),
+        f"{QUESTION} / and how do I undo that > and the price of it": (PRICE,),
+    }
+    bot = ScriptedBot(filed=filed)
+    call = bot.call()
+
+    said = [await bot.ask(text, call) for text in (QUESTION, "and how do I undo that", "and the price of it")]
+
+    assert [answer.answer_id for answer in said] == [FREEZE.answer_id, UNDO.answer_id, PRICE.answer_id]
+
+
+async def test_a_question_after_a_calculation_leans_on_its_subject():
+    bot = ScriptedBot(filed={"a personal loan > can I pay it off early": (PRICE,)})
+    call = bot.call()
+
+    await bot.ask("what would a loan cost me per month", call)
+    answer = await bot.ask("can I pay it off early", call)
+
+    assert answer.answer_id == PRICE.answer_id
+
+
+async def test_who_shares_a_refusal_is_refused_by_the_count_of_the_own_call():
+    bot = ScriptedBot(filed={})
+    patient, hasty = bot.call(), bot.call()
+    await bot.ask("what is the meaning of life", patient)
+
+    second, first = await asyncio.gather(
+        bot.ask("how do I fly to the moon", patient), bot.ask("how do I fly to the moon", hasty)
+    )
+
+    assert (second.source, first.source) == (Source.HANDOFF, Source.REFUSED)

@@ -22,7 +22,7 @@ from teller.cache.partition import Basis
 from teller.cache.semantic import SemanticCache
 from teller.call import Call, CallEvent, Pin, State
 from teller.errors import EngineError, StoreError
-from teller.ports import Clock, Embedder, Generator, KnowledgeIndex, Observer, Passage, Synthesizer, Transcriber
+from teller.ports import Asked, Clock, Embedder, Generator, KnowledgeIndex, Observer, Passage, Synthesizer, Transcriber
 from teller.prompts import answer_prompt, spoken_part
 from teller.redaction import nothing_heard, redact
 from teller.turn import (
@@ -124,7 +124,7 @@ class Orchestrator:
 
             answer = await self._decide(question, call, facts)
             call.remember(
-                asked=question.text if answer.citations and answer.source is not Source.TOOL else "",
+                asked=policy.leans_on(question, answer, call.memory),
                 topic=answer.answer_id,
                 unanswered=call.memory.unanswered + 1 if answer.source is Source.REFUSED else 0,
             )
@@ -179,10 +179,17 @@ class Orchestrator:
             return found.answer
         facts.miss = found
         if found.reason in (MissReason.NOT_ELIGIBLE, MissReason.NO_IDENTITY):
-            return await self._compose(question, call, facts, keep=False)
-        return await self.cache.flight(
-            question, call.scope, lambda: self._compose(question, call, facts, keep=True), basis=self._basis(facts)
-        )
+            before = policy.points_back(question, call.memory)
+            answer = await self._compose(question, call, facts, keep=False, after=before)
+        else:
+            answer = await self.cache.flight(
+                question, call.scope, lambda: self._compose(question, call, facts, keep=True), basis=self._basis(facts)
+            )
+        if answer.reason not in policy.NOT_COVERED:
+            return answer
+        if before := policy.may_lean(question, call.memory):  # not inside the flight: others have another memory
+            return await self._compose(question, call, facts, keep=False, after=before)
+        return policy.not_covered(call.memory)
 
     async def _look_up(self, question: Question, call: Call, facts: _Facts) -> Hit | Miss:
         with facts.stage("cache"):
@@ -210,12 +217,14 @@ class Orchestrator:
         except (StoreError, EngineError, TimeoutError):
             return Miss(MissReason.FAILED)
 
-    async def _compose(self, question: Question, call: Call, facts: _Facts, *, keep: bool) -> Answer:
+    async def _compose(
+        self, question: Question, call: Call, facts: _Facts, *, keep: bool, after: Asked | None = None
+    ) -> Answer:
         """Look the answer up, word it, check the wording, and offer it to the cache."""
         try:
             async with asyncio.timeout(self.knowledge_within_s):
                 with facts.stage("retrieve"):
-                    passages = await self.knowledge.search(question, after=policy.points_back(question, call.memory))
+                    passages = await self.knowledge.search(question, after=after)
         except (EngineError, TimeoutError):
             return policy.cannot_look_up(call.memory)
         if not passages:

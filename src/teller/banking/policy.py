@@ -15,6 +15,7 @@ from teller.turn import Answer, DataClass, MissReason, Question, Source, ValueKi
 
 POLICY_VERSION = "2026-11-1"  # change it with any rule: answers that were cached under another policy are never served
 MIN_CONFIDENCE = 0.35  # a transcript below this is asked for again; see docs/benchmarks.md for how often that happens
+NOT_COVERED = ("not_covered", "not_covered_twice")  # reasons of an answer that knowledge had nothing for
 UNANSWERED_BEFORE_HANDOFF = 2  # turns in a row; nobody should have to ask a third time
 
 GREETING = (
@@ -179,6 +180,24 @@ def points_back(question: Question, memory: Memory) -> Asked | None:
     """What a question leans on, if it is short and points to what was asked before; None if it stands on its own."""
     leans = len(question.text.split()) <= _MOST_WORDS and _POINTS_BACK.search(question.text)
     return Asked(memory.asked, memory.topic) if leans and memory.asked else None
+
+
+def may_lean(question: Question, memory: Memory) -> Asked | None:
+    """What a short question that nothing covers by itself may lean on; None if nothing was answered before."""
+    short = len(question.text.split()) <= _MOST_WORDS
+    return Asked(memory.asked, memory.topic) if short and memory.asked and not points_back(question, memory) else None
+
+
+def leans_on(question: Question, answer: Answer, memory: Memory) -> str:
+    """What the next question may point back to: this one with what it leaned on itself, or a calculation's subject."""
+    if answer.source is Source.TOOL:
+        return (
+            "" if not memory.form else "a savings account" if memory.form.startswith("savings") else "a personal loan"
+        )
+    if not answer.citations:
+        return ""
+    before = points_back(question, memory)
+    return f"{before.text.rpartition(' / ')[2]} / {question.text}" if before else question.text
 
 
 def not_heard() -> Answer:

@@ -374,7 +374,10 @@ class ScriptedAdapterHost:
 
 
 class ScriptedKnowledge:
-    """Finds the passages filed under exactly this question (case does not count), else those of `otherwise`."""
+    """Finds the passages filed under exactly this question (case does not count), else those of `otherwise`.
+
+    A question that leans on another is looked for as "another > question" first.
+    """
 
     def __init__(
         self,
@@ -395,7 +398,7 @@ class ScriptedKnowledge:
         question: Question,
         *,
         limit: int = 5,
-        after: Asked | None = None,  # noqa: ARG002
+        after: Asked | None = None,
     ) -> tuple[Passage, ...]:
         """As `KnowledgeIndex.search`, after `delay_s`; raises `fault` if one is set."""
         if self.delay_s:
@@ -403,6 +406,8 @@ class ScriptedKnowledge:
         if self.fault is not None:
             raise self.fault
         found = self._filed.get(question.text.casefold(), self._otherwise)
+        if after is not None:
+            found = self._filed.get(f"{after.text} > {question.text}".casefold(), found)
         return tuple(sorted(found, key=lambda passage: -passage.score)[:limit])
 
 
