@@ -1,7 +1,8 @@
 """The docs check of `make check`: what the documents claim about the tree is true.
 
-Every relative link leads somewhere; docs/settings.md is what the settings say; README's tree is what the modules say of
-themselves; every file that docs/deliverables.md names exists. `--write` brings settings and tree up to date.
+Every relative link leads somewhere; docs/settings.md is what the settings say and docs/metrics.md what the table of
+metrics says; README's tree is what the modules say of themselves; every file that docs/deliverables.md names exists.
+`--write` brings settings, metrics and tree up to date.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import sys
 from pathlib import Path
 
 from teller.config import describe
+from teller.telemetry.table import BUCKETS_S, LABELS, METRICS, OTHER, Kind
 
 ROOT = Path(__file__).resolve().parent.parent
 _LINK = re.compile(r"\[[^\]]*\]\((?!https?:|#|mailto:)([^)#\s]+)")
@@ -36,6 +38,38 @@ def settings_page() -> str:
     return "\n".join(lines) + "\n"
 
 
+def metrics_page() -> str:
+    """docs/metrics.md as the code has it."""
+    lines = [
+        "# Metrics",
+        "",
+        "What `/metrics` tells Prometheus, with the bearer token if there is one. `deploy/prometheus` has a",
+        "configuration, rules and alerts, `deploy/grafana` a dashboard. The process's own `process_*` metrics are there",
+        "too. Made from the code by `python docs/check.py --write`.",
+        "",
+        f"Histograms have the buckets {', '.join(f'{bound:g}' for bound in BUCKETS_S)} s and, in OpenMetrics, exemplars:",
+        "a trace id, which is the call's id in the turn log.",
+        "",
+        "| metric | kind | labels | meaning |",
+        "|---|---|---|---|",
+    ]
+    for metric in METRICS.values():
+        labels = ", ".join(f"`{label}`" for label in metric.labels) or "-"
+        kind = "gauge, always 1" if metric.kind is Kind.INFO else metric.kind
+        lines.append(f"| `{metric.name}` | {kind} | {labels} | {metric.help} |")
+    lines += [
+        "",
+        f"No label holds words, customers or calls. What is beyond a label's bound counts under `{OTHER}`.",
+        "",
+        "| label | meaning | values |",
+        "|---|---|---|",
+    ]
+    for label in LABELS.values():
+        values = ", ".join(f"`{value}`" for value in sorted(label.allowed)) or f"at most {label.at_most}"
+        lines.append(f"| `{label.name}` | {label.help} | {values} |")
+    return "\n".join(lines) + "\n"
+
+
 def problems() -> list[str]:
     """What is not true, one line each."""
     found = []
@@ -45,6 +79,8 @@ def problems() -> list[str]:
                 found.append(f"{page.relative_to(ROOT)}: the link to {target} leads nowhere")
     if (ROOT / "docs/settings.md").read_text() != settings_page():
         found.append("docs/settings.md is not what the settings say: run python docs/check.py --write")
+    if not (ROOT / "docs/metrics.md").exists() or (ROOT / "docs/metrics.md").read_text() != metrics_page():
+        found.append("docs/metrics.md is not what the table of metrics says: run python docs/check.py --write")
     if tree() not in (ROOT / "README.md").read_text():
         found.append("README.md: the tree is not what the modules say: run python docs/check.py --write")
     for path in _CODE_PATH.findall((ROOT / "docs/deliverables.md").read_text()):
@@ -76,6 +112,7 @@ def main() -> int:
     """Check, or write what is made."""
     if "--write" in sys.argv[1:]:
         (ROOT / "docs/settings.md").write_text(settings_page())
+        (ROOT / "docs/metrics.md").write_text(metrics_page())
         readme = ROOT / "README.md"
         readme.write_text(_TREE.sub(lambda _: tree(), readme.read_text()))
     found = problems()
