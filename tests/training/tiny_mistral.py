@@ -33,7 +33,9 @@ def write_jsonl(path: Path, rows: list[dict]) -> Path:
     return path
 
 
-def tiny_mistral(folder: Path, *, template: str | None = TEMPLATE, seed: int = 0, dtype: torch.dtype = torch.float32) -> Path:
+def tiny_mistral(
+    folder: Path, *, template: str | None = TEMPLATE, seed: int = 0, dtype: torch.dtype = torch.float32
+) -> Path:
     """The folder of a random model; made if it is not there."""
     if not folder.exists():
         tokenizer = _tokenizer(template)
@@ -63,7 +65,10 @@ def _tokenizer(template: str | None) -> PreTrainedTokenizerFast:
     inner.decoder = decoders.ByteLevel()
     special = ["<s>", "</s>", "<pad>", "[INST]", "[/INST]"]
     trainer = trainers.BpeTrainer(
-        vocab_size=400, special_tokens=special, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False
+        vocab_size=400,
+        special_tokens=special,
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
     )
     text = [message["content"] for row in conversations(60) for message in row["messages"]]
     inner.train_from_iterator(text, trainer)

@@ -49,7 +49,7 @@ class ChatEncoder:
         context: longest conversation in tokens.
 
     Attributes:
-        template_sha256: of the chat template that is used.
+        template: the chat template that is used, `template_sha256` its digest.
 
     Raises:
         InputError: if the tokenizer's chat template can neither be used nor be replaced.
@@ -59,8 +59,8 @@ class ChatEncoder:
         self._tokenizer, self._ends, self._context = tokenizer, frozenset(ends), context
         added = {str(token) for token in tokenizer.added_tokens_decoder.values() if token.special}
         self._control = sorted(added | set(tokenizer.all_special_tokens))
-        self._template = self._choose(tokenizer.chat_template)
-        self.template_sha256 = hashlib.sha256(self._template.encode()).hexdigest()
+        self.template = self._choose(tokenizer.chat_template)
+        self.template_sha256 = hashlib.sha256(self.template.encode()).hexdigest()
 
     def encode(self, conversations: Sequence[Conversation]) -> list[Encoded | str]:
         """Encode; a text in the place of one that cannot be trained on says why."""
@@ -79,7 +79,7 @@ class ChatEncoder:
             return []
         try:
             out = self._tokenizer.apply_chat_template(
-                chats, chat_template=self._template, return_dict=True, return_assistant_tokens_mask=True
+                chats, chat_template=self.template, return_dict=True, return_assistant_tokens_mask=True
             )
         except (TemplateError, ValueError) as exc:
             if len(chats) == 1:

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from teller.adapters.manifest import check_name
+from teller.adapters.manifest import Manifest, check_name
 from teller.errors import InputError
 
 PROJECTIONS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
@@ -45,9 +45,8 @@ class Recipe:
         dtype: of the base model's weights: "float32", "bfloat16", or "auto": bfloat16 on a GPU, float32 on a CPU.
         device: "cpu" or "cuda"; None: a GPU if there is one.
         shard: under torchrun, FSDP2 (the base split over the processes) in place of DDP.
-        parent: folder of an adapter that is trained further; same base, rank and targets.
-        questions: asked before and after, for the fingerprints in the manifest; empty: the first 4 held out (or, with
-            nothing held out, trained on).
+        parent: folder of an installed version that is trained further; same base, rank and targets.
+        questions: asked before and after, for the fingerprints in the manifest; empty: the first 4 of `data`.
         allow_downloads: whether a hub name may be fetched from the hub.
 
     Raises:
@@ -113,6 +112,28 @@ class Recipe:
         """Plain data of all that decides what is learnt, places left out; of the manifest and of a checkpoint."""
         content = {name: value for name, value in asdict(self).items() if name not in _PLACES}
         return content | {"targets": sorted(self.targets), "questions": list(self.questions)}
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """What came of a training run.
+
+    Attributes:
+        folder: with adapter_config.json, adapter_model.safetensors and manifest.json, not signed.
+        losses: of each step, from the first, those before an interruption too.
+        held_out: (step, loss) of each measurement on what was held out; step 0 is the base model.
+        resumed_at: steps that were done before, 0 if it began anew.
+        stopped_early: whether patience ended it.
+        warnings: what the operator should know.
+    """
+
+    folder: Path
+    manifest: Manifest
+    losses: tuple[float, ...]
+    held_out: tuple[tuple[int, float], ...]
+    resumed_at: int
+    stopped_early: bool
+    warnings: tuple[str, ...]
 
 
 def _want(name: str, right: bool, found: object, wanted: str) -> None:
