@@ -83,8 +83,15 @@ class EngineSettings(_Section):
     )
     synthesizer: Literal["espeak", "kokoro", "none"] = Field(default="espeak", description="text to speech")
     embedder: Literal["minilm", "sentence-transformers"] = Field(default="minilm", description="text to vectors")
-    generator: Literal["approved", "mistral", "openai"] = Field(
+    generator: Literal["approved", "local", "mistral", "openai"] = Field(
         default="approved", description="what words the answer on a cache miss"
+    )
+    adapter_host: Literal["none", "vllm"] = Field(
+        default="none",
+        description="what loads LoRA adapters where engines.generator is openai; the local model loads its own",
+    )
+    local_model: str = Field(
+        default="teller-nano", min_length=1, description="the local generator: teller-nano, or a folder of weights"
     )
     transcriber_model: str = Field(default="small", min_length=1, description="Whisper: model name or folder")
     embedder_model: str = Field(
@@ -111,6 +118,30 @@ class EngineSettings(_Section):
         default=10.0, gt=0, le=120, description="longest wait for the next piece of sound; the written answer stands"
     )
     allow_downloads: bool = Field(default=False, description="whether engines may fetch weights from a model hub")
+
+
+class AdapterSettings(_Section):
+    """LoRA adapters: how they become live, and for how long they are kept."""
+
+    load_timeout_s: float = Field(
+        default=60.0, gt=0, le=3_600, description="longest wait for a version to be loaded and proven"
+    )
+    unload_timeout_s: float = Field(
+        default=10.0, gt=0, le=600, description="longest wait for a host to let a version go; nobody else waits for it"
+    )
+    drain_s: float = Field(
+        default=1_800.0, ge=0, description="for how long calls in progress may keep a version that is no longer live"
+    )
+    gate_max_age_days: float = Field(
+        default=30.0, gt=0, description="age up to which the gate's verdict lets a version be enabled"
+    )
+    canary_share: float = Field(default=0.1, gt=0, le=0.5, description="share of new calls that get a canary")
+    canary_drop: float = Field(
+        default=0.1, ge=0.03, le=0.5, description="drop of a share of good answers that ends a canary soon"
+    )
+    canary_false_withdrawals: float = Field(
+        default=0.01, gt=0, le=0.5, description="largest chance, in each server, to end a canary that is no worse"
+    )
 
 
 class ServerSettings(_Section):
@@ -188,6 +219,7 @@ class Settings(_Section):
     knowledge: KnowledgeSettings = KnowledgeSettings()
     cache: CacheSettings = CacheSettings()
     engines: EngineSettings = EngineSettings()
+    adapters: AdapterSettings = AdapterSettings()
     log: LogSettings = LogSettings()
     server: ServerSettings = ServerSettings()
     telemetry: TelemetrySettings = TelemetrySettings()
@@ -361,6 +393,11 @@ def _explain(error: ValidationError, origins: Mapping[str, str]) -> str:
 
 
 def _check_together(settings: Settings) -> None:
+    if settings.engines.adapter_host != "none" and settings.engines.generator != "openai":
+        raise ConfigError(
+            f"engines.adapter_host is {settings.engines.adapter_host}, which serves adapters to the generator openai; "
+            f"engines.generator is {settings.engines.generator}"
+        )
     if settings.server.host not in LOOPBACK and settings.server_token is None:
         raise ConfigError(
             f"server.host is {settings.server.host}: a server that others can reach needs a token. "
