@@ -1,4 +1,5 @@
 import errno
+import fcntl
 import json
 import os
 import random
@@ -10,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from teller.adapters import audit
 from teller.adapters.audit import MAX_LINE_BYTES, AuditLog
 from teller.errors import BusyError, InputError, StoreCorrupt, StoreError
 from teller.stores.signing import Ed25519Signer
@@ -195,6 +197,24 @@ def test_nothing_is_added_to_a_log_that_lost_records(tmp_path, written):
         log.append("enable", WHO, at=1.0)
     with pytest.raises(StoreCorrupt, match="shorter than it was"):
         log.read(len(written[0]))
+
+
+def test_a_last_record_without_its_end_is_kept_as_evidence(tmp_path, written):
+    log = _spoiled(tmp_path, written[0][:-1] + b" ", written[1])
+    with pytest.raises(StoreCorrupt, match="line 6: missing"):
+        log.append("enable", WHO, at=1.0)
+    assert log.head() == len(written[0])
+
+
+def test_a_writer_that_was_stopped_does_not_hold_the_others_for_ever(tmp_path, monkeypatch):
+    log, records = _filled(tmp_path / "audit.jsonl", 1)
+    monkeypatch.setattr(audit, "_LOCK_S", 0.05)
+    with (tmp_path / "audit.jsonl").open("rb") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        with pytest.raises(StoreError, match="another process has held it"):
+            log.append("disable", WHO, at=2.0)
+        assert log.read() == tuple(records)
+    assert log.append("disable", WHO, at=2.0).seq == 2
 
 
 def test_nothing_is_added_after_a_record_that_was_changed(tmp_path, written):

@@ -52,6 +52,24 @@ def test_of_two_first_uses_at_once_both_get_one_key(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["signing.pem", "signing.pub"]
 
 
+def test_a_lost_private_key_is_not_replaced_in_silence(tmp_path):
+    signature, old = Ed25519Signer(tmp_path).sign(b"words"), Ed25519Signer(tmp_path).public_key
+    (tmp_path / "signing.pem").unlink()
+    with pytest.raises(StoreError, match="restore it"):
+        Ed25519Signer(tmp_path).sign(b"words")
+    assert Ed25519Signer(tmp_path).verify(b"words", signature, old)
+    (tmp_path / "signing.pub").rename(tmp_path / "until-2026.pub")
+    assert Ed25519Signer(tmp_path).public_key != old
+    assert Ed25519Signer(tmp_path).verify(b"words", signature, old)
+
+
+def test_a_public_key_that_a_kill_left_out_is_made_good(tmp_path):
+    key = Ed25519Signer(tmp_path).public_key
+    (tmp_path / "signing.pub").unlink()
+    assert Ed25519Signer(tmp_path).public_key == key
+    assert (tmp_path / "signing.pub").exists()
+
+
 def test_a_private_key_that_others_can_read_is_not_used(tmp_path):
     Ed25519Signer(tmp_path).sign(b"")
     (tmp_path / "signing.pem").chmod(0o640)

@@ -13,6 +13,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,8 @@ _START = "0" * 64  # what the first record names as the hash before it
 _HASH_BYTES = len(f',"hash":"{_START}"}}\n')
 _TAIL_BYTES = 1 << 14  # of the log, read at first to find its last record
 _HEAD_MAX_BYTES = 4096
+_LOCK_S = 5.0
+_LOOK_S = 0.005
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,11 +120,12 @@ class AuditLog:
             InputError: if the body is not plain data, or too much.
             BusyError: if another record was added after `only_at`; nothing was written.
             StoreCorrupt: if the last record is damaged or records are missing at the end; nothing was written.
-            StoreError: if it cannot be written (disk full, say); the log is as it was.
+            StoreError: if it cannot be written (disk full, say), or another process holds the log for more than 5 s; it
+                is as it was.
         """
         with self._open(os.O_RDWR | os.O_CREAT) as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            last = self._mended(file)
+            self._lock(file)
+            last = self._last(file)
             self._check_head(last)
             if only_at is not None and only_at != last.position:
                 raise BusyError("another change of the adapters came first; look at what is live now and ask again")
@@ -193,8 +197,19 @@ class AuditLog:
             raise StoreCorrupt(f"{self._path.name}: the record that ends at byte {position} was changed or moved")
         return _Link(_seq_in(line), _hash_in(line), line[: -_HASH_BYTES - 1][-64:].decode(), position)
 
-    def _mended(self, file: BinaryIO) -> _Link:
-        """The link of the last whole record; what a killed writer left after it is cut off."""
+    def _lock(self, file: BinaryIO) -> None:
+        """Wait for the other writers, but not for one that was stopped in the middle: to disable must not hang."""
+        until = time.monotonic() + _LOCK_S
+        while True:
+            try:
+                return fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if time.monotonic() > until:
+                    raise StoreError(f"{self._path}: another process has held it for {_LOCK_S:g} s; end it") from None
+                time.sleep(_LOOK_S)
+
+    def _last(self, file: BinaryIO) -> _Link:
+        """The link of the last whole record."""
         size = os.fstat(file.fileno()).st_size
         end, start = 0, size
         while start and not end:
@@ -204,12 +219,13 @@ class AuditLog:
             end = end if end > start else 0
             if size - start > MAX_LINE_BYTES + _TAIL_BYTES:
                 raise StoreCorrupt(f"{self._path.name}: its last line is longer than a record can be")
-        if end < size:
-            os.ftruncate(file.fileno(), end)
         return self._link_at(file, end)
 
     def _write(self, handle: int, line: bytes, link: _Link) -> None:
-        """The new head beside the old one, the line, then the head in its place: a kill in between loses nothing."""
+        """The new head beside the old one, the line, then the head in its place: a kill in between loses nothing.
+
+        What an earlier kill left after the last record is cut off first.
+        """
         partial = self._head_path.with_name(f"{self._head_path.name}.part")
         before = link.position - len(line)
         try:
@@ -217,6 +233,7 @@ class AuditLog:
                 beside.write(self._head_json(link))
                 beside.flush()
                 os.fsync(beside.fileno())
+            os.ftruncate(handle, before)
             at = before
             while at < link.position:
                 at += os.pwrite(handle, line[at - before :], at)

@@ -20,6 +20,8 @@ from teller.errors import StoreCorrupt, StoreError
 
 _PRIVATE, _PUBLIC = "signing.pem", "signing.pub"
 _MAX_KEY_BYTES = 4096
+_PEM = serialization.Encoding.PEM
+_PKCS8, _SPKI = serialization.PrivateFormat.PKCS8, serialization.PublicFormat.SubjectPublicKeyInfo
 _RAW = (serialization.Encoding.Raw, serialization.PublicFormat.Raw)
 
 
@@ -59,39 +61,36 @@ class Ed25519Signer:
         return any(_public(path) == public_key for path in files)
 
     def _own(self) -> Ed25519PrivateKey:
-        path = self._folder / _PRIVATE
-        if not path.exists():
-            self._make(path)
-        return _private(path)
-
-    def _make(self, path: Path) -> None:
-        """Make the pair; of two processes that do it at once, one makes it and the other finds it."""
-        made = Ed25519PrivateKey.generate()
-        private = made.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
+        """The private key; made, with its public half, if there is none. Two processes that do so at once get one."""
+        path, public = self._folder / _PRIVATE, self._folder / _PUBLIC
+        had_public = public.exists()  # asked first: it is written last
         try:
-            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            _place(path, private, 0o600, over=False)
-            own = _private(path).public_key()
-            public = own.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
-            _place(self._folder / _PUBLIC, public, 0o644, over=True)
+            if not path.exists():
+                if had_public:
+                    raise StoreError(
+                        f"{path}: missing, and {_PUBLIC} is there: restore it; or give {_PUBLIC} another name, so that "
+                        "what it signed stays trusted and a new key is made"
+                    )
+                self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+                made = Ed25519PrivateKey.generate()
+                _place(path, made.private_bytes(_PEM, _PKCS8, serialization.NoEncryption()), 0o600)
+            key = _private(path)
+            if not had_public:
+                _place(public, key.public_key().public_bytes(_PEM, _SPKI), 0o644)
         except OSError as exc:
             raise StoreError(f"{self._folder}: a key for signing cannot be made: {exc.strerror}") from exc
+        return key
 
 
-def _place(path: Path, content: bytes, mode: int, *, over: bool) -> None:
-    """Write a file whole or not at all; one that is there stays, unless `over`."""
+def _place(path: Path, content: bytes, mode: int) -> None:
+    """Write a file whole or not at all; one that is there stays."""
     partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
     try:
         with os.fdopen(os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY, mode), "wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        if over:
-            partial.replace(path)
-        else:
-            os.link(partial, path)
+        os.link(partial, path)
     except FileExistsError:
         pass
     finally:
