@@ -78,7 +78,12 @@ def _timings(dice: random.Random, *, hit: bool) -> dict[str, float]:
     found = {"hear": dice.gammavariate(4, 40), "redact": dice.uniform(0.1, 0.4), "tools": dice.uniform(0.01, 0.1)}
     found["cache"] = dice.gammavariate(3, 0.8)
     if not hit:
-        found |= {"retrieve": dice.gammavariate(3, 1.0), "generate": dice.gammavariate(5, 90.0), "ground": 6.0}
+        found |= {
+            "retrieve": dice.gammavariate(3, 1.0),
+            "generate": dice.gammavariate(5, 90.0),
+            "ground": 6.0,
+            "keep": 0.8,
+        }
     return found | {"speak": dice.gammavariate(3, 20)}
 
 

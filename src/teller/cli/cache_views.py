@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from teller.cache.calibration import upper_bound
 from teller.cache.eviction import Columns, worth
+from teller.errors import StoreError
 
 if TYPE_CHECKING:
     from teller.cache.upkeep import Entry
@@ -115,15 +117,9 @@ def _worths(entries: Sequence[Entry], now: float) -> list[float]:
 
 
 async def stats_view(opened: OpenCache) -> View:
-    """The cache in numbers."""
-    now, rules, cache = opened.clock.now(), opened.cache.rules, opened.cache
-    counts: dict[tuple[str, str, str], Counter[str]] = {}
-    for tier, upkeep in (("shared", cache.upkeep), ("private", cache.private_upkeep)):
-        for entry in await upkeep.entries() if upkeep else ():
-            key = (entry.answer.data_class.value, tier, entry_state(entry, now, rules.min_accuracy))
-            one = counts.setdefault(key, Counter())
-            checked = entry.right + entry.wrong - (not entry.held)  # the first is the entry's own: it was found right
-            one.update(entries=1, hits=entry.hits, checked=checked, wrong=entry.wrong)
+    """The cache in numbers; misses are those that the turn log still holds, None without one."""
+    cache = opened.cache
+    counts = await _counted(opened)
     totals = await cache.upkeep.totals()
     every: Counter[str] = sum(counts.values(), Counter())
     return {
@@ -133,7 +129,7 @@ async def stats_view(opened: OpenCache) -> View:
         "answers": totals.answers,
         "partitions": totals.partitions,
         "hits": totals.hits,
-        "misses": None,  # the cache's log holds no misses
+        **await asyncio.to_thread(_lookups, opened.settings.home),
         "by_class": [
             {"class": key[0], "tier": key[1], "state": key[2], **_counts(one)} for key, one in sorted(counts.items())
         ],
@@ -143,6 +139,38 @@ async def stats_view(opened: OpenCache) -> View:
         "log": {"events": totals.events, "disposable": totals.disposable},
         "regions": region_views(opened),
     }
+
+
+async def _counted(opened: OpenCache) -> dict[tuple[str, str, str], Counter[str]]:
+    """Entries, hits and checks by class, tier and state."""
+    now, rules, cache = opened.clock.now(), opened.cache.rules, opened.cache
+    counts: dict[tuple[str, str, str], Counter[str]] = {}
+    for tier, upkeep in (("shared", cache.upkeep), ("private", cache.private_upkeep)):
+        for entry in await upkeep.entries() if upkeep else ():
+            key = (entry.answer.data_class.value, tier, entry_state(entry, now, rules.min_accuracy))
+            one = counts.setdefault(key, Counter())
+            checked = entry.right + entry.wrong - (not entry.held)  # the first is the entry's own: it was found right
+            one.update(entries=1, hits=entry.hits, checked=checked, wrong=entry.wrong)
+    return counts
+
+
+def _lookups(home: Path) -> View:
+    """Misses and hit rate over what the turn log holds; None for what it does not tell."""
+    from teller.stores.home import Home
+    from teller.stores.turn_figures import cache_hits
+    from teller.stores.turn_reader import TurnReader
+
+    nothing: View = {"misses": None, "hit_rate": None, "since": None}
+    if not Home(home).turns.exists():
+        return nothing
+    try:
+        with TurnReader(Home(home).turns) as reader:
+            if (span := reader.bounds()) is None:
+                return nothing
+            found = cache_hits(reader, span, slots=1)
+    except StoreError:
+        return nothing
+    return {"misses": found.misses, "hit_rate": found.hit_rate, "since": span.since}
 
 
 def _counts(one: Counter[str]) -> View:
@@ -157,6 +185,25 @@ def _accuracy(checked: int, wrong: int) -> View:
         "accuracy": round(1 - wrong / checked, 4) if checked else None,
         "accuracy_lower_95": round(1 - upper_bound(wrong, checked, 0.95), 4) if checked else None,
     }
+
+
+async def accuracy_view(opened: OpenCache) -> View:
+    """How far hits are trusted: those checked so far, and the region and bound of each class.
+
+    Counts are of the entries that are there now.
+    """
+    counts: defaultdict[str, Counter[str]] = defaultdict(Counter)
+    for (name, _, _), one in (await _counted(opened)).items():
+        counts[name].update(one)
+    regions = {one["class"]: one for one in region_views(opened)}
+    nothing = {"state": "exact only", "certified_bound": None, "bound_of_checked_hits": None, "why": "no semantic hits"}
+    every: Counter[str] = sum(counts.values(), Counter())
+    classes = [
+        {"class": name, **_accuracy(counts[name]["checked"], counts[name]["wrong"])}
+        | {key: regions.get(name, nothing)[key] for key in nothing}
+        for name in sorted({*regions, *counts})
+    ]
+    return {**_accuracy(every["checked"], every["wrong"]), "classes": classes}
 
 
 def region_views(opened: OpenCache) -> list[View]:
@@ -207,6 +254,11 @@ def region_rows(views: Iterable[View]) -> list[tuple[str, ...]]:
 def stats_rows(view: View) -> list[tuple[str, str]]:
     """Name and number."""
     checks = view["checks"]
+    missed = "not known: no turn is logged"
+    if view["misses"] is not None:
+        missed = (
+            f"{view['misses']:,} since {moment(view['since'])}, hit rate {percent(view['hit_rate'])} (the turn log)"
+        )
     checked = "none"
     if checks["checked"]:
         checked = f"{checks['checked']}, {checks['accuracy']:.1%} right, at least {checks['accuracy_lower_95']:.1%}"
@@ -214,6 +266,7 @@ def stats_rows(view: View) -> list[tuple[str, str]]:
         ("entries", f"{view['entries']:,} with {view['answers']:,} answers in {view['partitions']} partitions"),
         ("quarantine", f"{view['quarantine']:,}"),
         ("hits", f"{view['hits']:,} (of the entries that are there now)"),
+        ("misses", missed),
         ("hits checked", checked),
         ("memory", size(view["memory_bytes"])),
         ("disk", size(view["disk_bytes"])),

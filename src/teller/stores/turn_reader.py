@@ -45,8 +45,8 @@ class Tally:
 
     Attributes:
         slot: from 0; a range is cut into equal slots.
-        answer_ms: sum over them of the time from question to answer, without hearing and speaking; for lookups
-            without a turn the time of the lookup.
+        answer_ms: sum over them of the time from the question to its answer, without hearing and speaking; for
+            lookups without a turn the time of the lookup.
         pieces: sum of what the generator streamed.
     """
 
@@ -68,7 +68,7 @@ class Columns:
         answer_ms: (n,) float64.
         pieces: (n,) int64.
         similarity: (n,) float64, NaN if no neighbour was looked at.
-        timings: (n, 8) float32, milliseconds in the order of STAGES, NaN for a stage that did not run.
+        timings: (n, 9) float32, milliseconds in the order of STAGES, NaN for a stage that did not run.
     """
 
     id: NDArray[np.int64]
@@ -109,6 +109,8 @@ _TURNS = (
     "SELECT t.id, t.turn_id, t.call_id, t.started_at, t.kind, t.answer_ms, t.pieces, t.similarity, t.timings, "
     "s.question, s.answer, s.details FROM turn t LEFT JOIN said s ON s.turn = t.id "
 )
+
+_IN_SPAN = "WHERE t.id BETWEEN ? AND ? AND t.started_at >= ? AND t.started_at < ? ORDER BY t.id LIMIT ?"
 
 
 class TurnReader:
@@ -174,15 +176,16 @@ class TurnReader:
     def page(self, after: int = 0, span: Span | None = None, limit: int = 1_000) -> list[LoggedTurn]:
         """Turns with a number above `after`, in order, at most `limit`; with a span only those that began in it."""
         if span is None:
-            rows = self._rows(_TURNS + "WHERE t.id > ? ORDER BY t.id LIMIT ?", (after, limit))
-        else:
-            first, last = self._places(span)
-            rows = self._rows(
-                _TURNS + "WHERE t.id BETWEEN ? AND ? AND started_at >= ? AND started_at < ? ORDER BY t.id LIMIT ?",
-                (max(first, after + 1), last, span.since, span.until, limit),
-            )
-        kinds = self.kinds() if rows else {}
-        return [_logged(row, kinds) for row in rows]
+            return self._logged("WHERE t.id > ? ORDER BY t.id LIMIT ?", (after, limit))
+        first, last = self._places(span)
+        return self._logged(_IN_SPAN, (max(first, after + 1), last, span.since, span.until, limit))
+
+    def walk(self, span: Span, chunk: int = 1_000) -> Iterator[LoggedTurn]:
+        """Every turn that began in a range, in the order of writing."""
+        first, last = self._places(span)
+        while turns := self._logged(_IN_SPAN, (first, last, span.since, span.until, chunk)):
+            yield from turns
+            first = turns[-1].id + 1
 
     def turn(self, turn_id: str) -> LoggedTurn | None:
         """The turn with this id, or with the only one that begins so; None if there is none.
@@ -191,10 +194,10 @@ class TurnReader:
             InputError: if several begin so.
         """
         end = turn_id + "\U0010ffff"  # a prefix is a range of the index
-        rows = self._rows(_TURNS + "WHERE t.turn_id >= ? AND t.turn_id < ? ORDER BY t.turn_id LIMIT 2", (turn_id, end))
-        if len(rows) > 1 and rows[0][1] != turn_id:
+        found = self._logged("WHERE t.turn_id >= ? AND t.turn_id < ? ORDER BY t.turn_id LIMIT 2", (turn_id, end))
+        if len(found) > 1 and found[0].turn_id != turn_id:
             raise InputError(f"several turns begin with {turn_id!r}: give more of the id")
-        return _logged(rows[0], self.kinds()) if rows else None
+        return found[0] if found else None
 
     def toggles(self, span: Span) -> list[ToggleRecord]:
         """Changes of the live adapter, in order."""
@@ -223,6 +226,11 @@ class TurnReader:
                 if count:
                     found.append(Tally(kind, slot, count, spent, pieces))
         return found
+
+    def _logged(self, which: str, values: Sequence[object]) -> list[LoggedTurn]:
+        rows = self._rows(_TURNS + which, values)
+        kinds = self.kinds() if rows else {}
+        return [_logged(row, kinds) for row in rows]
 
     def _places(self, span: Span) -> tuple[int, int]:
         """The first and the last number in a range; (1, 0) if there is none."""

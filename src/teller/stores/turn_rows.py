@@ -15,8 +15,7 @@ from typing import Any, NamedTuple
 from teller.stores.turn_schema import STAGES
 from teller.turn import Answer, DataClass, LookupRecord, Source, ToggleRecord, TrainingRecord, TurnRecord
 
-_TIMINGS = struct.Struct("<8f")
-_NOT_ANSWERING = ("hear", "speak")
+_TIMINGS = struct.Struct(f"<{len(STAGES)}f")
 
 
 class Kind(NamedTuple):
@@ -81,19 +80,27 @@ def turn_row(record: TurnRecord, *, keep_text: bool) -> TurnRow:
         int(record.scope.customer is not None),
         answer.reason,
     )
-    answer_ms = sum(spent for stage, spent in timings.items() if stage not in _NOT_ANSWERING)
     blob = _TIMINGS.pack(*(timings.get(stage, math.nan) for stage in STAGES))
     private = answer.data_class is DataClass.CUSTOMER
     return TurnRow(
         Kind(*map(_clean, kind)),
         (_clean(record.turn_id), _clean(record.call_id), _finite(record.started_at)),
-        (_finite(answer_ms), int(record.pieces), _number(record.similarity), blob),
+        (_answer_ms(record), int(record.pieces), _number(record.similarity), blob),
         (
             _clean(record.question.text) if keep_text else None,
             _clean(answer.text) if keep_text and not private else None,
             json.dumps(_details(record, keep_text=keep_text and not private), separators=(",", ":"), default=str),
         ),
     )
+
+
+def _answer_ms(record: TurnRecord) -> float:
+    """From the question, heard, to its answer, decided; the sum of the stages where nobody took the time."""
+    timings = record.timings_ms
+    heard = timings.get("hear", 0.0)
+    if record.answered_ms:
+        return max(0.0, _finite(record.answered_ms - heard))
+    return _finite(sum(timings.values()) - heard - timings.get("speak", 0.0))
 
 
 def lookup_row(record: LookupRecord) -> tuple[Kind, tuple[object, ...]]:
@@ -118,7 +125,7 @@ def training_row(record: TrainingRecord) -> tuple[object, ...]:
 def timings_of(blob: bytes) -> dict[str, float]:
     """Milliseconds by stage of the stages that ran."""
     found = zip(STAGES, _TIMINGS.unpack(blob), strict=True)
-    return {stage: spent for stage, spent in found if not math.isnan(spent)}
+    return {stage: round(spent, 4) for stage, spent in found if not math.isnan(spent)}
 
 
 def _details(record: TurnRecord, *, keep_text: bool) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from teller.errors import StoreCorrupt, StoreError
 
-STAGES = ("hear", "redact", "tools", "cache", "retrieve", "generate", "ground", "speak")  # the order in `turn.timings`
+STAGES = ("hear", "redact", "tools", "cache", "retrieve", "generate", "ground", "keep", "speak")  # as in turn.timings
 APPLICATION_ID = 0x54454C54  # "TELT"
 
 _FIRST = """
@@ -43,10 +43,10 @@ CREATE TABLE turn (
     call_id TEXT NOT NULL,
     started_at REAL NOT NULL,
     kind INTEGER NOT NULL REFERENCES kind,
-    answer_ms REAL NOT NULL,   -- every stage but hear and speak
+    answer_ms REAL NOT NULL,   -- from the question to its answer: without hearing and speaking
     pieces INTEGER NOT NULL,
     similarity REAL,
-    timings BLOB NOT NULL      -- 8 little-endian float32, milliseconds, in the order of STAGES, NaN if it did not run
+    timings BLOB NOT NULL      -- 9 little-endian float32, milliseconds, in the order of STAGES, NaN if it did not run
 );
 CREATE INDEX turn_by_kind ON turn (kind, started_at, answer_ms, pieces);
 CREATE INDEX turn_by_time ON turn (started_at);

@@ -26,6 +26,7 @@ _BUCKETS = 1 + math.ceil(math.log(3_600_000 / _LEAST_MS) / math.log(_WIDTH))  # 
 ANSWER, WHOLE = "answer", "whole turn"  # beside the stages: question to answer; everything up to the first sound
 MEASURES = (*STAGES, ANSWER, WHOLE)
 _GENERATE = STAGES.index("generate")
+_AROUND = [STAGES.index("hear"), STAGES.index("speak")]  # what question to answer leaves out
 
 
 @dataclass(slots=True)
@@ -38,7 +39,7 @@ class Times:
     counts: NDArray[np.int64] = field(default_factory=lambda: np.zeros((len(MEASURES), _BUCKETS), np.int64))
 
     def add(self, measured: NDArray[np.float64]) -> None:
-        """Add turns, (n, 10) milliseconds in the order of the stages; NaN for a stage that did not run."""
+        """Add turns, (n, 11) milliseconds in the order of the stages; NaN for a stage that did not run."""
         with np.errstate(invalid="ignore"):
             places = np.log(np.maximum(measured, _LEAST_MS) / _LEAST_MS) / math.log(_WIDTH)
         for stage in range(len(MEASURES)):
@@ -171,9 +172,10 @@ def _account(
 
 
 def _measured(columns: Columns) -> NDArray[np.float64]:
-    """(n, 10): the stages, question to answer, and all of them together."""
+    """(n, 11): the stages, question to answer, and everything up to the first sound."""
     stages = columns.timings.astype(np.float64)
-    return np.column_stack([stages, columns.answer_ms, np.nansum(stages, axis=1)])
+    around = np.nansum(stages[:, _AROUND], axis=1)
+    return np.column_stack([stages, columns.answer_ms, columns.answer_ms + around])
 
 
 def _slots(started_at: NDArray[np.float64], span: Span, slots: int) -> NDArray[np.int64]:
