@@ -25,6 +25,12 @@ def marked(text):
 
 # What is said, and below it the tool and its values.
 CALCULATIONS = """
+interest on £4,000 in the cash isa over two years
+    savings_interest amount=4000.00 account=cash_isa term=P24M
+what would I have to put away monthly to reach £5,000 in 20 months
+    savings_deposit goal=5000.00 term=P20M
+if I borrowed nine thousand over five years and paid for two years what is it to settle it
+    loan_early_repayment amount=9000.00 term=P60M after=P24M
 how much would a loan of ten thousand over five years cost me a month
     loan_payment amount=10000.00 term=P60M
 what would I pay monthly on 10k over 5 years at 6.5%

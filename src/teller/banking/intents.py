@@ -67,9 +67,7 @@ _PAYS_OFF = (
     r"\b(?:pay|pays|paid|paying|clear|cleared|clearing|finish|finished|end|ended|close|closed)\b(?: [a-z']+){0,4} "
     r"(?:off|early)\b|\b(?:settle|settled|settling|clear|cleared|clearing|repay|repaid|repaying)\b"
 )
-_AFTER = (
-    r"\bafter (?:[a-z']+ ){0,2}<[dc]\d+>|<d\d+> (?:\w+ )?early\b|<d\d+> (?:in|into)\b|<[dc]\d+> .*\b(?:in|at) <[dc]\d+>"
-)
+_AFTER = r"\b(?:after|paid for|paying for) (?:[a-z']+ ){0,2}<[dc]\d+>|<d\d+> (?:\w+ )?early\b|<d\d+> (?:in|into)\b|<[dc]\d+> .*\b(?:in|at) <[dc]\d+>"
 _EXTRA = _words("extra more additional over_?pa(?:y|id|ying|yments?) on_top another")
 _SCHEDULE = (
     r"\bamorti[sz]\w+\b|\b(?:re)?payments? (?:schedule|table|breakdown)\b|\bmonth by month\b"
@@ -100,13 +98,18 @@ RULES: tuple[Rule, ...] = (
     Rule("amortisation_schedule", (_SCHEDULE, rf"{_AMOUNT}|{_ABOUT_LOAN}"), r"\bwhat (?:is|does)\b"),
     Rule("savings_goal", (_HOW_LONG, _AMOUNT, _MONTHLY_SUM, _GOAL), rf"{_LOAN}|\bpay(?:ing)? (?:\w+ )?off\b"),
     Rule("savings_goal", (_HOW_LONG, _AMOUNT, _words("take need until till"), r"\bsav(?:e|ing)\b"), _LOAN),
-    Rule("savings_deposit", (r"\bhow much\b", _MONTH, _AMOUNT, _SAVES, _TOWARDS), rf"{_LOAN}|{_MONTHLY_SUM}|to keep"),
+    Rule(
+        "savings_deposit",
+        (r"\bhow much\b|\bwhat (?:do|would|must|should|will) (?:i|we)\b", _MONTH, _AMOUNT, _SAVES, _TOWARDS),
+        rf"{_LOAN}|{_MONTHLY_SUM}|to keep",
+    ),
     Rule("loan_early_repayment", (_WHAT_IF, _PAYS_OFF, _AFTER)),
     Rule("loan_early_repayment", (_WHAT_IF, _PAYS_OFF, r"\bearly\b", rf"{_AMOUNT}|{_TERM}")),
     Rule("loan_overpayment", (_WHAT_IF, _EXTRA, _MONTHLY_SUM, _LOAN)),
     Rule("loan_term", (_HOW_LONG, _AMOUNT, _MONTHLY_SUM, rf"{_LOAN}|{_PAYS_OFF}|{_PAY}"), _SAVES),
     Rule("borrow_for_payment", (_MONTHLY_SUM, r"\bhow (?:much|big|large)\b|\bwhat\b", _LOAN), rf"{_AMOUNT}|{_SAVES}"),
     Rule("savings_interest", (_INTEREST, _EARNS, _SUM), _NOT_WOULD_EARN),
+    Rule("savings_interest", (_INTEREST, r"<s\d+>", _SUM), _NOT_WOULD_EARN),
     Rule("savings_interest", (_INTEREST, _HOW_MUCH, _SAVES, _SUM, _TERM), _NOT_WOULD_EARN),
     Rule("savings_interest", (_BECOMES, _SUM, rf"{_SAVES}|{_TERM}"), _NOT_WOULD_EARN),
     Rule("savings_interest", (_SAVES, _SUM, _WOULD_HAVE, rf"\b(?:have|be)\b|{_EARNS}"), _NOT_WOULD_EARN),

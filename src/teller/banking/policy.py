@@ -13,7 +13,7 @@ from teller.call import Memory
 from teller.ports import Asked
 from teller.turn import Answer, DataClass, MissReason, Question, Source, ValueKind
 
-POLICY_VERSION = "2026-11-1"  # change it with any rule: answers that were cached under another policy are never served
+POLICY_VERSION = "2026-11-2"  # change it with any rule: answers that were cached under another policy are never served
 MIN_CONFIDENCE = 0.35  # a transcript below this is asked for again; see docs/benchmarks.md for how often that happens
 NOT_COVERED = ("not_covered", "not_covered_twice")  # reasons of an answer that knowledge had nothing for
 UNANSWERED_BEFORE_HANDOFF = 2  # turns in a row; nobody should have to ask a third time
@@ -78,6 +78,16 @@ RULES: tuple[Rule, ...] = (
         r"\b(?:you are|you're|act as|pretend (?:to be|you are|you're)|role ?play as)\b.{0,40}\b(?:now|dan|evil|jailbroken|unrestricted|developer|hacker|admin)\b",
         r"\b(?:developer|admin|debug|god|dan) mode\b",
         r"\brepeat (?:the|your|all)\b.{0,30}\b(?:above|prompt|instructions)\b",
+        r"\b(?:repeat|say) (?:this )?after me\b",
+        r"</?\s*(?:system|assistant|user|answer|instructions?|prompt|tool)\s*>",
+        r"\b(?:approve|grant|authori[sz]e) (?:me |my |the |a |this )(?:\w+ ){0,3}(?:application|loan|mortgage|overdraft|credit|payment|refund)\b(?!.*\?)",
+    ),
+    _rule(
+        "wrongdoing",
+        Source.REFUSED,
+        "I cannot help with that. If you think that somebody is misusing a card or an account, tell me and I will say what to do.",
+        r"\b(?:how (?:do|can|could|would|to)|teach me|show me|help me)\b.{0,20}\b(?:clone|skim|forge|fake|hack|counterfeit|launder)\b",
+        r"\b(?:get (?:round|around|past)|bypass|evade|avoid|trick|beat|fool)\b.{0,25}\b(?:fraud|security|identity|id|money laundering|aml|kyc|credit)[- ](?:checks?|systems?|controls?|detection|team|rules)\b",
     ),
     _rule(
         "someone_elses_data",
@@ -94,8 +104,16 @@ RULES: tuple[Rule, ...] = (
         "secrets",
         Source.REFUSED,
         "I will never tell or ask for a PIN, a password, a full card number or a one-time code, and nobody from the bank will.",
-        r"\b(?:tell|give|read|show|remind|send) me (?:out )?(?:what )?(?:my|the) (?:\w+ ){0,2}(?:pin|password|passcode|cvv|security code|card number|one.time code)\b",
+        r"\b(?:tell|give|read|show|remind|send) me (?:out )?(?:what )?(?:my|the) (?:\w+ ){0,2}(?:pin|password|passcode|cvv|security code|card number|one.time code)\b(?!.*\bforg[eo]t)",
         r"\bwhat(?:'s| is| are) (?:my|the) (?:\w+ )?(?:pin|password|passcode|cvv|card number|security code)\b(?! for| used)(?!.*\bforg[eo]t)",
+    ),
+    _rule(
+        "secrets_given",
+        Source.REFUSED,
+        "Please do not tell me card numbers, PINs, passcodes or passwords: I do not need them, and I have not kept that one. "
+        "If somebody else may have heard it, change it in the app or ask me for a person. What can I help you with?",
+        r"\bmy (?:\w+ )?(?:pin|passcode|password|cvv|security code|one.time code|memorable word)(?: number)? (?:is|was|=)\W*(?:\[|\d|\w*\d)",
+        r"\bmy (?:\w+ ){0,2}card(?: number)? (?:is|=)\W*\[card\]",
     ),
     _rule(
         "other_company",
@@ -121,6 +139,7 @@ _MOVES_MONEY = re.compile(
     r"(?:transfer|send|pay|move|wire|withdraw)\b(?! (?:my|off|out)? ?(?:money )?(?:abroad|overseas)\b.*\?)",
     re.IGNORECASE,
 )
+_FOR_ME = re.compile(r"\bfor me\b[^?]*$", re.IGNORECASE)
 _ACTION = Rule(
     "action",
     Source.REFUSED,
@@ -156,7 +175,9 @@ def first_word(question: Question) -> Answer | None:
     for rule in RULES:
         if rule.pattern.search(question.text):
             return _spoken(rule)
-    if _MOVES_MONEY.search(question.text) and any(value.kind is ValueKind.MONEY for value in question.values):
+    if _MOVES_MONEY.search(question.text) and (
+        any(value.kind is ValueKind.MONEY for value in question.values) or _FOR_ME.search(question.text)
+    ):
         return _spoken(_ACTION)
     return None
 
