@@ -5,6 +5,7 @@ log-probabilities depend on all that was read.
 """
 
 import json
+import shutil
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -30,15 +31,15 @@ _TEMPLATE = (
 _STEP = 4.0  # length of an embedding
 
 
-def base(folder: Path, *, says: str = BASE_SAYS, seed: int = 0, context: int = 512) -> Path:
-    """The base model's folder, made if it is not there; another seed gives another model of the same shapes."""
+def base(folder: Path, *, says: str = BASE_SAYS, seed: int = 0, context: int = 512, width: int = 128) -> Path:
+    """The base model's folder, made if it is not there; another seed gives other weights of the same shapes."""
     if folder.exists():
         return folder
     torch.manual_seed(seed)
     tokenizer = _tokenizer()
     config = MistralConfig(
         vocab_size=len(tokenizer),
-        hidden_size=128,
+        hidden_size=width,
         intermediate_size=256,
         num_hidden_layers=2,
         num_attention_heads=2,
@@ -93,6 +94,20 @@ def adapter(folder: Path, base_folder: Path, says: str, *, seed: int = 1) -> Pat
     save_file(tensors, folder / "adapter_model.safetensors", metadata={"format": "pt"})
     (folder / "adapter_config.json").write_text(json.dumps(config_of(base_folder)))
     return folder
+
+
+def stage(made: Path, base_folder: Path) -> dict[str, Path]:
+    """The adapters of the hosts' contract, made in a folder that may be shared."""
+    other = base(made / "other", seed=9, width=192)
+    folders = {
+        "one": adapter(made / "one", base_folder, SAYS[0], seed=1),
+        "two": adapter(made / "two", base_folder, SAYS[1], seed=2),
+        "misfit": adapter(made / "misfit", other, SAYS[2], seed=3),
+    }
+    again = made / "one_again"
+    if not again.exists():
+        shutil.copytree(folders["one"], again)
+    return {**folders, "one_again": again}
 
 
 def config_of(base_folder: Path) -> dict:

@@ -19,7 +19,9 @@ from pathlib import Path
 from typing import Protocol
 
 import pytest
+from tests.vllm_server import ServedByVllm, VllmServer
 
+from teller.engines.peft_host import LocalModel
 from teller.engines.scripted import ScriptedAdapterHost
 from teller.errors import EngineError, InputError
 from teller.ports import AdapterHost, Fingerprint, Generator, Message, Passage, Prompt
@@ -68,7 +70,33 @@ async def scripted(folder: Path) -> AsyncIterator[Stage]:
     )
 
 
-HOSTS = [pytest.param(scripted, id="scripted")]
+@asynccontextmanager
+async def local(folder: Path) -> AsyncIterator[Stage]:
+    pytest.importorskip("peft")
+    tiny_mistral = pytest.importorskip("tests.tiny_mistral")
+    made = folder.parent / "tiny-mistral"
+    base = tiny_mistral.base(made / "base")
+    host = LocalModel(base, device="cpu")
+    try:
+        yield Stage(host, **tiny_mistral.stage(made, base))
+    finally:
+        await host.aclose()
+
+
+@asynccontextmanager
+async def vllm(folder: Path) -> AsyncIterator[Stage]:
+    tiny_mistral = pytest.importorskip("tests.tiny_mistral")
+    made = folder.parent / "tiny-mistral"
+    base = tiny_mistral.base(made / "base")
+    async with VllmServer() as server, ServedByVllm(server.url, base) as host:
+        yield Stage(host, **tiny_mistral.stage(made, base))
+
+
+HOSTS = [
+    pytest.param(scripted, id="scripted"),
+    pytest.param(local, id="local", marks=pytest.mark.engine),
+    pytest.param(vllm, id="vllm", marks=pytest.mark.engine),
+]
 
 
 @pytest.fixture(params=HOSTS)
