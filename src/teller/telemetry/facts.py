@@ -12,6 +12,7 @@ from teller.telemetry.trace_ids import trace_id_of
 from teller.turn import LookupRecord, Source, Tier, Toggle, ToggleRecord, TrainingRecord, TurnRecord
 
 _HISTORY = 8  # adapter versions that the info metric still names
+_TIERS = frozenset(Tier)
 _RESOLVED = 500  # combinations of labels whose cells are kept at hand
 
 
@@ -28,6 +29,7 @@ class Facts(Unobserved):
     def __init__(self, series: Series) -> None:
         self._series = series
         self._cells: dict[tuple[str, str, str], _OfSource] = {}
+        self._lookups: dict[tuple[str, str, str], tuple[Number, Histogram]] = {}
         self._stages = {stage: series.histogram("teller_stage_seconds", stage) for stage in STAGES}
         self._versions: OrderedDict[str, None] = OrderedDict()  # the latest last
 
@@ -52,10 +54,10 @@ class Facts(Unobserved):
 
     def lookup_finished(self, record: LookupRecord) -> None:
         """Count a lookup."""
-        series, outcome = self._series, record.outcome
-        series.number("teller_cache_lookups_total", record.tenant, outcome, record.data_class or NONE).add()
-        result = outcome if isinstance(outcome, Tier) else "miss"
-        series.histogram("teller_cache_lookup_seconds", result).observe(record.spent_ms / 1000)
+        key = (record.tenant, record.outcome, record.data_class or NONE)
+        count, time_s = self._lookups.get(key) or self._resolve_lookup(key)
+        count.value += 1
+        time_s.observe(record.spent_ms / 1000)
 
     def adapter_toggled(self, record: ToggleRecord) -> None:
         """Count a toggle and say what is live now."""
@@ -91,6 +93,16 @@ class Facts(Unobserved):
         )
         if len(self._cells) < _RESOLVED:
             self._cells[(tenant, source, adapter)] = cells
+        return cells
+
+    def _resolve_lookup(self, key: tuple[str, str, str]) -> tuple[Number, Histogram]:
+        result = key[1] if key[1] in _TIERS else "miss"
+        cells = (
+            self._series.number("teller_cache_lookups_total", *key),
+            self._series.histogram("teller_cache_lookup_seconds", result),
+        )
+        if len(self._lookups) < _RESOLVED:
+            self._lookups[key] = cells
         return cells
 
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from teller.ports import Observer
 from teller.turn import LookupRecord, ToggleRecord, TrainingRecord, TurnRecord
@@ -30,7 +31,12 @@ class Recorder:
 
     def __init__(self, sinks: Sequence[Observer], *, most_waiting: int = 50_000) -> None:
         self.dropped = 0
-        self._sinks = tuple(sinks)
+        self._tell: Mapping[type[Record], tuple[Callable[[Any], None], ...]] = {
+            TurnRecord: tuple(sink.turn_finished for sink in sinks),
+            LookupRecord: tuple(sink.lookup_finished for sink in sinks),
+            ToggleRecord: tuple(sink.adapter_toggled for sink in sinks),
+            TrainingRecord: tuple(sink.training_advanced for sink in sinks),
+        }
         self._most = most_waiting
         self._waiting: deque[Record] = deque()
 
@@ -54,7 +60,9 @@ class Recorder:
         """Pass on what waits, oldest first, at most so many; gives how many."""
         folded = 0
         while folded < at_most and self._waiting:
-            self._pass_on(self._waiting.popleft())
+            record = self._waiting.popleft()
+            for tell in self._tell[type(record)]:
+                tell(record)
             folded += 1
         return folded
 
@@ -75,15 +83,3 @@ class Recorder:
             self._waiting.append(record)
         else:
             self.dropped += 1
-
-    def _pass_on(self, record: Record) -> None:
-        for sink in self._sinks:
-            match record:
-                case TurnRecord():
-                    sink.turn_finished(record)
-                case LookupRecord():
-                    sink.lookup_finished(record)
-                case ToggleRecord():
-                    sink.adapter_toggled(record)
-                case TrainingRecord():
-                    sink.training_advanced(record)
