@@ -107,6 +107,7 @@ def open_writable(path: Path, *, busy_timeout_s: float, steps: Sequence[str] = S
         os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
         connection = _connect(path, busy_timeout_s)
         try:
+            _format_of(connection, path, steps)  # before anything is written to a file that is not ours
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = NORMAL")
             connection.execute("PRAGMA secure_delete = ON")
