@@ -34,7 +34,8 @@ class Net:
         try:
             self._torch = importlib.import_module("torch")
             self._peft = importlib.import_module("peft")
-            self._safetensors = importlib.import_module("safetensors.torch")
+            self._read_tensors = importlib.import_module("safetensors.torch").load_file
+            self._damaged = importlib.import_module("safetensors").SafetensorError
             transformers = importlib.import_module("transformers")
             templates = importlib.import_module("jinja2")
         except ImportError as exc:
@@ -123,8 +124,8 @@ class Net:
         config = read_config(folder / CONFIG_FILE)
         check_config(config, self._layers)
         try:
-            return config, self._safetensors.load_file(folder / MODEL_FILE)
-        except (OSError, self._safetensors.SafetensorError) as exc:
+            return config, self._read_tensors(folder / MODEL_FILE)
+        except (OSError, self._damaged) as exc:
             raise InputError(f"{MODEL_FILE} cannot be read: {exc}") from exc
 
     def attach(self, served: str, config: Mapping[str, Any], tensors: Mapping[str, Any]) -> None:
@@ -177,7 +178,7 @@ class Net:
                 attn_implementation="sdpa",
                 **options,
             )
-        except (OSError, ValueError, RuntimeError) as exc:
+        except (OSError, ValueError, RuntimeError, self._damaged) as exc:
             raise EngineUnavailable(f"the model in '{folder.name}' cannot be loaded: {str(exc)[:200]}") from exc
         if not tokenizer.chat_template:
             raise EngineUnavailable(f"the model in '{folder.name}' has no chat template: put chat_template.jinja there")
