@@ -67,7 +67,10 @@ _PAYS_OFF = (
     r"\b(?:pay|pays|paid|paying|clear|cleared|clearing|finish|finished|end|ended|close|closed)\b(?: [a-z']+){0,4} "
     r"(?:off|early)\b|\b(?:settle|settled|settling|clear|cleared|clearing|repay|repaid|repaying)\b"
 )
-_AFTER = r"\b(?:after|paid for|paying for) (?:[a-z']+ ){0,2}<[dc]\d+>|<d\d+> (?:\w+ )?early\b|<d\d+> (?:in|into)\b|<[dc]\d+> .*\b(?:in|at) <[dc]\d+>"
+_AFTER = (
+    r"\b(?:after|paid for|paying for) (?:[a-z']+ ){0,2}<[dc]\d+>|<d\d+> (?:\w+ )?early\b"
+    r"|<d\d+> (?:in|into)\b|<[dc]\d+> .*\b(?:in|at) <[dc]\d+>"
+)
 _EXTRA = _words("extra more additional over_?pa(?:y|id|ying|yments?) on_top another")
 _SCHEDULE = (
     r"\bamorti[sz]\w+\b|\b(?:re)?payments? (?:schedule|table|breakdown)\b|\bmonth by month\b"
