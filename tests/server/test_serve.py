@@ -64,6 +64,57 @@ def test_a_served_bot_answers_and_ends_well_when_it_is_stopped(tmp_path, stop) -
             process.kill()
 
 
+@pytest.mark.engine
+def test_a_served_bot_tells_its_operator_in_metrics_and_json_and_nobody_else_what_was_said(tmp_path) -> None:
+    (tmp_path / "bank.toml").write_text(KNOWLEDGE)
+    environment = {
+        "PATH": os.environ["PATH"],
+        "TELLER_HOME": str(tmp_path / "home"),
+        "TELLER_KNOWLEDGE__PATH": str(tmp_path / "bank.toml"),
+        "TELLER_SERVER__PORT": "0",
+        "TELLER_SERVER_TOKEN": "a-token-of-some-length",
+        "TELLER_ENGINES__TRANSCRIBER": "none",
+        "TELLER_TELEMETRY__LOG_FORMAT": "json",
+        "OMP_NUM_THREADS": "1",
+    }
+    with subprocess.Popen(
+        [sys.executable, "-c", PROGRAM], env=environment, cwd=tmp_path, stderr=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            url = json.loads(process.stderr.readline())["message"].split()[3]
+            with urllib.request.urlopen(_asked(f"{url}/readyz"), timeout=60) as answer:
+                ready = json.load(answer)
+            for _ in range(2):
+                body = json.dumps({"text": "when are you open please, says Wilhelmina"}).encode()
+                with urllib.request.urlopen(_asked(f"{url}/api/ask?speak=true", body), timeout=60) as answer:
+                    call = json.load(answer)
+            with urllib.request.urlopen(_asked(f"{url}/metrics"), timeout=60) as answer:
+                metrics = answer.read().decode()
+            process.send_signal(signal.SIGTERM)
+            lines = [json.loads(line) for line in process.stderr.read().splitlines()]
+            assert process.wait(30) == 0
+        finally:
+            process.kill()
+    assert ready["ready"]
+    assert ready["engines"]["cache"] == "ok"
+    assert "teller_turn_log_shed_total 0.0" in metrics
+    assert 'teller_cache_class_open{risk_class="public"} 1.0' in metrics
+    assert "teller_cache_false_hit_limit_ratio 0.01" in metrics
+    assert 'teller_first_sound_seconds_count{source="approved"}' in metrics
+    turns = [line for line in lines if line["logger"] == "teller.turns"]
+    assert [line["turn_id"] for line in turns][-1] == call["turn_id"]
+    assert len({line["trace_id"] for line in turns}) == 2
+    said = (metrics + json.dumps(lines)).casefold()
+    assert "wilhelmina" not in said
+    assert "when are you open" not in said
+    assert "nine to five" not in said
+
+
+def _asked(url: str, body: bytes | None = None) -> urllib.request.Request:
+    headers = {"Content-Type": "application/json", "Authorization": "Bearer a-token-of-some-length"}
+    return urllib.request.Request(url, body, headers)
+
+
 def test_a_port_that_is_taken_is_named() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
