@@ -5,6 +5,10 @@ import pytest
 from teller.engines.scripted import ScriptedObserver
 from teller.observers import Observers, Unobserved
 from teller.ports import Observer
+from teller.telemetry.facts import Facts
+from teller.telemetry.json_logs import TurnLines
+from teller.telemetry.recorder import Recorder
+from teller.telemetry.series import Series
 from teller.turn import (
     Answer,
     LookupRecord,
@@ -21,7 +25,9 @@ from teller.turn import (
 RECORD = TurnRecord("t1", "c1", 0.0, Scope("bank", "en-GB"), Question("hi"), Answer("Hello.", Source.REFUSED, "a"), {})
 
 
-@pytest.fixture(params=[ScriptedObserver, Unobserved, Observers])
+@pytest.fixture(
+    params=[ScriptedObserver, Unobserved, Observers, lambda: Recorder(()), lambda: Facts(Series()), TurnLines]
+)
 def observer(request: pytest.FixtureRequest) -> Observer:
     return request.param()
 
