@@ -22,6 +22,7 @@ from teller.errors import StoreCorrupt, StoreError
 
 STAGES = ("hear", "redact", "tools", "cache", "retrieve", "generate", "ground", "keep", "speak")  # as in turn.timings
 APPLICATION_ID = 0x54454C54  # "TELT"
+_PATIENCE_S = 10.0  # a reader waits for a writer only where the log has to be brought up to date
 
 _FIRST = """
 CREATE TABLE kind (
@@ -119,16 +120,18 @@ def open_writable(path: Path, *, busy_timeout_s: float, steps: Sequence[str] = S
 
 
 def open_readable(path: Path, *, steps: Sequence[str] = STEPS) -> sqlite3.Connection:
-    """Open a log that is there to read from; an older one is brought up to date first.
+    """Open a log to read from; made if missing, an older one brought up to date first.
 
     Raises:
         StoreCorrupt, StoreError: as `open_writable`.
     """
+    if not path.exists():
+        open_writable(path, busy_timeout_s=_PATIENCE_S, steps=steps).close()
     with translated("open", path):
-        connection = _connect(path, 10.0)
+        connection = _connect(path, _PATIENCE_S)
         try:
             if _format_of(connection, path, steps) < len(steps):
-                open_writable(path, busy_timeout_s=10.0, steps=steps).close()
+                open_writable(path, busy_timeout_s=_PATIENCE_S, steps=steps).close()
             connection.execute("PRAGMA query_only = ON")
             connection.execute("PRAGMA mmap_size = 0")  # memory stays flat however large the file is
         except BaseException:
