@@ -90,6 +90,10 @@ class EngineSettings(_Section):
         default="none",
         description="what loads LoRA adapters where engines.generator is openai; the local model loads its own",
     )
+    adapter_base: Path | None = Field(
+        default=None,
+        description="folder of the weights that the vLLM server runs, if they are here too: adapters are bound to them",
+    )
     local_model: str = Field(
         default="teller-nano", min_length=1, description="the local generator: teller-nano, or a folder of weights"
     )
@@ -134,6 +138,9 @@ class AdapterSettings(_Section):
     )
     gate_max_age_days: float = Field(
         default=30.0, gt=0, description="age up to which the gate's verdict lets a version be enabled"
+    )
+    gate_cases: Path | None = Field(
+        default=None, description="folder of the gate's cases; unset: those that ship, about the bank that ships"
     )
     canary_share: float = Field(default=0.1, gt=0, le=0.5, description="share of new calls that get a canary")
     canary_drop: float = Field(

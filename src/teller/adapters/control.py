@@ -13,11 +13,10 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppres
 from dataclasses import dataclass
 from typing import Any
 
-from teller.adapters.applied import prove_applied
 from teller.adapters.audit import Record
 from teller.adapters.evidence import EvidenceStore, check_evidence
 from teller.adapters.ledger import Change, Ledger, Live, Version
-from teller.adapters.live import Checked, Residence
+from teller.adapters.live import Checked, Residence, Waits, proven
 from teller.adapters.registry import Registry
 from teller.adapters.roster import Roster
 from teller.errors import EngineError, EngineTimeout, InputError, StoreError, TellerError
@@ -310,14 +309,8 @@ class Control:
                 "engines.generator names no host for adapters, so no version could be proven: set it to 'local', or to "
                 "'openai' with engines.adapter_host = 'vllm'"
             )
-        served = version.served
-        try:
-            async with asyncio.timeout(self._load_s), self._open_host() as residence:
-                checked = await asyncio.to_thread(residence.check, version)
-                await residence.host.load(served, checked.folder)
-                await prove_applied(residence.host, served, checked.manifest, tolerance=residence.tolerance)
-        except TimeoutError:
-            raise EngineTimeout(f"{served} was not loaded and proven within {self._load_s:g} s") from None
+        async with self._open_host() as residence, proven(residence, version, Waits(load_s=self._load_s)):
+            return
 
     def _flipped(
         self, change: Change, seen: Live | None, servers: tuple[str, ...], old: Version | None = None

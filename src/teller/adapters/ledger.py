@@ -163,6 +163,10 @@ class Ledger:
         """Every record, oldest first; raises as `catch_up`."""
         return self._log.read()
 
+    def verify(self) -> int:
+        """Check the whole chain and its head; gives the number of records; raises as `catch_up`."""
+        return self._log.verify()
+
     def write(self, change: Change, *, seen: Live | None = None) -> Record:
         """Record a change; when this returns it is in force for every new call, and survives kill -9.
 

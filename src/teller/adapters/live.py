@@ -11,8 +11,8 @@ import asyncio
 import hashlib
 import logging
 from collections import defaultdict
-from collections.abc import Callable, Coroutine
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -71,6 +71,35 @@ class Residence:
     check: Callable[[Version], Checked]
     tolerance: float
     usage: Usage | None = None
+
+
+@asynccontextmanager
+async def proven(residence: Residence, version: Version, waits: Waits) -> AsyncIterator[Checked]:
+    """Have a version resident and proven while the block runs, where no server does it.
+
+    It is unloaded afterwards, unless another process uses it by then; a host that does not let it go is left alone.
+
+    Raises:
+        TellerError: if it cannot be served.
+    """
+    served = version.served
+    try:
+        try:
+            async with asyncio.timeout(waits.load_s):
+                checked = await asyncio.to_thread(residence.check, version)
+                await _begin(residence.usage, served)
+                await residence.host.load(served, checked.folder.absolute())
+                await prove_applied(residence.host, served, checked.manifest, tolerance=residence.tolerance)
+        except TimeoutError:
+            raise EngineTimeout(f"{served} was not loaded and proven within {waits.load_s:g} s") from None
+        yield checked
+    finally:
+        with suppress(TellerError, TimeoutError):
+            if residence.usage is None or residence.usage.end(served):
+                async with asyncio.timeout(waits.unload_s):
+                    await residence.host.unload(served)
+        if residence.usage is not None:
+            residence.usage.free(served)
 
 
 class LiveAdapters:

@@ -67,7 +67,10 @@ def bound(host: str, port: int) -> socket.socket:
 async def _serve(settings: Settings, announce: Callable[[str], None]) -> None:
     host = settings.server.host
     with bound(host, settings.server.port) as listening:
-        async with _telemetry(settings) as telemetry, open_bot(settings, observers=(telemetry.recorder,)) as bot:
+        async with (
+            _telemetry(settings) as telemetry,
+            open_bot(settings, serving=True, observers=(telemetry.recorder,)) as bot,
+        ):
             telemetry.watch(of_cache(bot.cache))
             if bot.turn_log is not None:
                 telemetry.watch(of_turn_log(bot.turn_log))
