@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -67,6 +68,8 @@ class Objective(torch.nn.Module):
     def forward(self, ids: Tensor, positions: Tensor, at: Tensor, wanted: Tensor) -> Tensor:
         """A scalar; arguments as in `Batch`."""
         causal = self.model.get_base_model()
+        # Only without a cache does transformers read from the positions where a conversation begins; with one, those of
+        # a row would see one another.
         with torch.autocast(ids.device.type, torch.bfloat16, enabled=self._autocast):
             hidden = causal.model(input_ids=ids, position_ids=positions, use_cache=False).last_hidden_state
             logits = causal.lm_head(hidden.reshape(-1, hidden.shape[-1])[at])
@@ -163,17 +166,15 @@ class Run:
             done = self.progress
             best = [done.best.loss, done.best.step, done.best.since]
             state = {name: getattr(done, name) for name in ("losses", "held_out", "tokens", "seconds")}
-            write_checkpoint(self._path, Checkpoint(self._identity | state | {"best": best}, tensors))
+            write_checkpoint(
+                checkpoint_path(self._recipe), Checkpoint(self._identity | state | {"best": best}, tensors)
+            )
 
     def take_best(self) -> dict[str, Tensor]:
         """Put the best matrices of the run into the model; the whole of each by name. Every process must ask."""
         for name, tensor in self._best.items():
             self.learnt[name].data.copy_(shared_out(tensor, self.learnt[name].data))
         return {name: whole(parameter.data).detach().clone() for name, parameter in self.learnt.items()}
-
-    @property
-    def _path(self) -> Any:
-        return self._recipe.work / "checkpoint.safetensors"
 
     def _prepare(self, model: Any) -> Any:
         recipe, device = self._recipe, self._accelerator.device
@@ -268,14 +269,14 @@ class Run:
         return [rows.row(at) for at in range(first * size, min(len(rows), (first + 1) * size))]
 
     def _resume(self) -> None:
-        kept = read_checkpoint(self._path)
+        kept = read_checkpoint(checkpoint_path(self._recipe))
         if kept is None:
             return
         for key, value in self._identity.items():
             if kept.state.get(key) != value:
                 other = _difference(kept.state.get(key), value, key)
                 raise InputError(
-                    f"{self._path.parent.name} holds an unfinished run with another {other}: "
+                    f"{self._recipe.work.name} holds an unfinished run with another {other}: "
                     "repeat its command to finish it, or remove the folder to begin anew"
                 )
         try:
@@ -299,11 +300,18 @@ class Run:
                 seconds=kept.state["seconds"],
             )
         except (KeyError, TypeError, ValueError, RuntimeError) as exc:
-            raise StoreCorrupt(f"{self._path} does not fit its run; remove {self._path.parent} to begin anew") from exc
+            raise StoreCorrupt(
+                f"{checkpoint_path(self._recipe)} does not fit its run; remove its folder to begin anew"
+            ) from exc
 
     @property
     def _fused(self) -> bool:
         return bool(self.optimizer.defaults["fused"])
+
+
+def checkpoint_path(recipe: Recipe) -> Path:
+    """Where a run keeps its checkpoint."""
+    return recipe.work / "checkpoint.safetensors"
 
 
 def check_optimizer(optimizer: torch.optim.Optimizer, learnt: dict[str, torch.nn.Parameter]) -> None:

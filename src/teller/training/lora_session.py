@@ -36,8 +36,16 @@ from teller.training.chat_data import ChatFile, Problems
 from teller.training.chat_encoding import ChatEncoder
 from teller.training.checkpoints import write_whole
 from teller.training.fingerprints import fingerprint
-from teller.training.lora_model import NANO, attach_lora, base_tensors, expected_modules, load_base, plain_config
-from teller.training.lora_run import Run
+from teller.training.lora_model import (
+    NANO,
+    attach_lora,
+    base_tensors,
+    expected_modules,
+    load_base,
+    plain_config,
+    trainable,
+)
+from teller.training.lora_run import Run, checkpoint_path
 from teller.training.nano_text import replay
 from teller.training.packing import Pool
 from teller.training.recipe import Recipe, Trained
@@ -58,6 +66,8 @@ class Session:
 
     Attributes:
         run: the loop.
+        model: PEFT's, with the base model inside.
+        before: SHA-256 of every base tensor in memory before the first step.
         warnings: what the operator should know.
         is_main: whether this process is the one that writes.
 
@@ -72,6 +82,14 @@ class Session:
         self.warnings: list[str] = []
         self.proof_s = 0.0
         self._lock = _claim(recipe) if self.is_main else None
+        try:
+            self._open()
+        except BaseException:
+            self.close()
+            raise
+
+    def _open(self) -> None:
+        recipe = self.recipe
         self._accelerator.wait_for_everyone()
         self._base = load_base(
             recipe.base,
@@ -82,7 +100,7 @@ class Session:
         )
         self._encoder = ChatEncoder(self._base.tokenizer, ends=self._base.ends, context=self._base.context)
         pool, identity = self._encode()
-        self._stored, self._before = self._hash_base()
+        self._stored, self.before = self._hash_base()
         self.model = attach_lora(self._base, recipe)
         self._parent = self._take_parent()
         identity |= {"base_digest": digest_of(self._stored), "parent": self._parent}
@@ -91,8 +109,10 @@ class Session:
         self.resumed_at = self.run.progress.step
 
     def close(self) -> None:
-        """Let others train here."""
+        """Let others train here; a run without a checkpoint leaves nothing behind."""
         if self._lock is not None:
+            if not checkpoint_path(self.recipe).exists():
+                shutil.rmtree(self.recipe.work, ignore_errors=True)
             os.close(self._lock)
             self._lock = None
 
@@ -105,8 +125,9 @@ class Session:
         """
         matrices = self.run.take_best()
         with self._timed():
-            check_trained(self.run.learnt, self._modules)
-            prove(self._before, digests(base_tensors(self.model)), self.run.learnt).demand()
+            trained = trainable(self.model).keys() | self.run.learnt.keys()
+            check_trained(trained, self._modules)
+            prove(self.before, digests(base_tensors(self.model)), trained).demand()
         if self.is_main:
             self._write(matrices)
             shutil.rmtree(self.recipe.work)
@@ -227,9 +248,10 @@ class Session:
         if base == on:
             self.warnings.append("the adapter changes nothing of what is said to the fingerprint's questions")
         identity = {key: value for key, value in self._identity.items() if key not in ("data_sha256", "parent")}
+        extra = {"base": self._base.model.name_or_path, "in_memory_digest": digest_of(self.before)}
         return Manifest(
             name=self.recipe.name,
-            base_name=str(self._config["base_model_name_or_path"]),
+            base_name=self._base.model.name_or_path,
             base_digest=digest_of(self._stored),
             base_tensors=self._stored,
             adapter_tensors=tensors,
@@ -238,7 +260,7 @@ class Session:
             data_sha256=self._identity["data_sha256"],
             code_version=code_version(),
             seed=self.recipe.seed,
-            recipe=self.recipe.repeatable() | identity | {"in_memory_digest": digest_of(self._before)},
+            recipe=self.recipe.repeatable() | identity | extra,
             parent=self._parent,
             metrics=self._metrics(),
             seconds=self.run.progress.seconds,
