@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from teller.cache.calibration import upper_bound
+from teller.cache.events import body_of
 from teller.cache.eviction import Columns, worth
 from teller.errors import StoreError
 
 if TYPE_CHECKING:
+    from teller.cache.regions import RiskRegions
     from teller.cache.upkeep import Entry
     from teller.cache_wiring import OpenCache
+    from teller.config import Settings
 
 View = dict[str, Any]
 _SHOWN = 90  # characters of a question in a table
@@ -137,7 +140,7 @@ async def stats_view(opened: OpenCache) -> View:
         "memory_bytes": totals.memory_bytes,
         "disk_bytes": disk_bytes(opened.folder),
         "log": {"events": totals.events, "disposable": totals.disposable},
-        "regions": region_views(opened),
+        "regions": region_views(opened.regions, opened.settings.cache.mode),
     }
 
 
@@ -187,36 +190,46 @@ def _accuracy(checked: int, wrong: int) -> View:
     }
 
 
-async def accuracy_view(opened: OpenCache) -> View:
-    """How far hits are trusted: those checked so far, and the region and bound of each class.
+async def standing_view(settings: Settings) -> View:
+    """How far hits are trusted, from the cache's log alone: its entries are not read, so nothing heavy is loaded.
 
-    Counts are of the entries that are there now.
+    Raises:
+        StoreError: if the log cannot be read.
     """
-    counts: defaultdict[str, Counter[str]] = defaultdict(Counter)
-    for (name, _, _), one in (await _counted(opened)).items():
-        counts[name].update(one)
-    regions = {one["class"]: one for one in region_views(opened)}
-    nothing = {"state": "exact only", "certified_bound": None, "bound_of_checked_hits": None, "why": "no semantic hits"}
-    every: Counter[str] = sum(counts.values(), Counter())
+    from teller.cache.calibration import LiveRegions
+    from teller.cache.regions import LearningJudge, RiskRegions
+    from teller.cache.standing import read_standing
+    from teller.stores.home import Home
+    from teller.stores.sqlite_log import SqliteLog
+
+    log = SqliteLog(Home(settings.home).cache / "log.sqlite")
+    try:
+        begun = await log.read(0, 1)
+        embedder = body_of(begun[0]).get("name") if begun else ""
+        regions = RiskRegions(
+            LiveRegions(max_false_hits=settings.cache.max_false_hits), lambda: f"{judge.name} on {embedder}"
+        )
+        judge = LearningJudge(regions)
+        checks = await read_standing(log, regions)
+    finally:
+        log.close()
     classes = [
-        {"class": name, **_accuracy(counts[name]["checked"], counts[name]["wrong"])}
-        | {key: regions.get(name, nothing)[key] for key in nothing}
-        for name in sorted({*regions, *counts})
+        {**one, **_accuracy(checks.checked[one["class"]], checks.wrong[one["class"]])}
+        for one in region_views(regions, settings.cache.mode)
     ]
-    return {**_accuracy(every["checked"], every["wrong"]), "classes": classes}
+    return {**_accuracy(checks.checked.total(), checks.wrong.total()), "classes": classes}
 
 
-def region_views(opened: OpenCache) -> list[View]:
-    """Each shared class: certified, live or closed, and why."""
-    regions = opened.regions
+def region_views(regions: RiskRegions, mode: str) -> list[View]:
+    """Each shared class: certified, live or closed, and why; `mode` as `cache.mode`."""
     known = regions.calibration or {}
     closed: dict[str, str] = known.get("closed", {})
     found = []
     for name in sorted({"public", "product", *known.get("regions", {}), *closed}):
         region = regions.region(name)
         bound = region.bound if region else None
-        if opened.settings.cache.mode != "semantic":
-            state, why = "closed", f"cache.mode is {opened.settings.cache.mode!r}"
+        if mode != "semantic":
+            state, why = "closed", f"cache.mode is {mode!r}"
         elif regions.is_foreign:
             state, why = "closed", f"calibrated for {known.get('made_with', 'an older version')}: calibrate again"
         elif region is None:

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from teller.stores.turn_reader import Span, TurnReader
 
 _ABOUT_ACCURACY = (
-    "accuracy is of the hits that were checked so far, of entries that are there now; a bound is on semantic hits: "
-    "an exact hit repeats the answer to the same words"
+    "accuracy is of the hits that were answered again to check them, as far as the cache's log holds them; a bound is "
+    "on semantic hits: an exact hit repeats the answer to the same words"
 )
 
 
@@ -190,21 +190,15 @@ def erase_call(wanted: Wanted, call_id: str) -> None:
 
 def _accuracy(settings: Settings) -> dict[str, Any]:
     """How far hits are trusted, from the cache's own log: checked hits, region and bound by class."""
-    from teller.cli.cache_views import accuracy_view
+    from teller.cli.cache_views import standing_view
     from teller.errors import TellerError
     from teller.stores.home import open_home
 
     unknown: dict[str, Any] = {"checked": 0, "wrong": 0, "accuracy": None, "accuracy_lower_95": None, "classes": []}
     if not (open_home(settings.home).cache / "log.sqlite").exists():
         return unknown | {"note": "accuracy: this home has no cache yet"}
-    from teller.wiring import open_cache
-
-    async def asked() -> dict[str, Any]:
-        async with open_cache(settings) as opened:
-            return await accuracy_view(opened)
-
     try:
-        return asyncio.run(asked()) | {"note": _ABOUT_ACCURACY}
+        return asyncio.run(standing_view(settings)) | {"note": _ABOUT_ACCURACY}
     except TellerError as exc:
         return unknown | {"note": f"accuracy: not known: {exc}"}
 
