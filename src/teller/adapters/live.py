@@ -19,7 +19,7 @@ from typing import Any
 from weakref import WeakSet
 
 from teller.adapters.applied import prove_applied
-from teller.adapters.ledger import Ledger, Version, toggle_of
+from teller.adapters.ledger import Ledger, Live, Version, toggle_of
 from teller.adapters.manifest import Manifest
 from teller.adapters.roster import Order, Report, Seat, Usage
 from teller.call import Call, Pin
@@ -174,6 +174,11 @@ class LiveAdapters:
             return self._hold(live.version)
         return Pin()
 
+    @property
+    def now(self) -> Live:
+        """What is live, as this process has last read it."""
+        return self._ledger.live
+
     def holds(self, served: str) -> int:
         """How many calls, and turns of calls that have ended, hold a version."""
         return len(self._pins[served])
@@ -208,8 +213,10 @@ class LiveAdapters:
         self._is_damaged = False
         if records:
             self._woken.set()
-        for record in records if telling else ():
-            if (toggle := toggle_of(record)) is not None:
+        for toggle in filter(None, map(toggle_of, records)):
+            for served in (toggle.after, toggle.canary):
+                self._expected.pop(served or "", None)  # it has come
+            if telling:
                 self._observer.adapter_toggled(toggle)
 
     def _hold(self, version: Version) -> Pin:
