@@ -235,6 +235,7 @@ def test_a_torn_last_line_is_passed_over_and_mended_by_the_next_record(tmp_path,
     assert new.position == log.head()
 
 
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")  # newer Pythons warn of threads that BLAS began
 @pytest.mark.parametrize("call", ["fsync", "pwrite", "rename", "replace", "ftruncate"])
 @pytest.mark.parametrize("nth", [1, 2, 3])
 def test_a_kill_at_any_point_leaves_a_log_that_verifies_and_goes_on(tmp_path, call, nth):

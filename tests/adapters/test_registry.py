@@ -269,6 +269,7 @@ def test_a_full_disk_leaves_nothing_half_installed(tmp_path, registry, signer, m
     registry.import_folder(source, "banking-lora")
 
 
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")  # newer Pythons warn of threads that BLAS began
 def test_a_write_that_fails_in_the_middle_leaves_nothing_half_installed(tmp_path, registry, signer):
     source = _source(tmp_path, signer)
     size = (source / MODEL_FILE).stat().st_size
@@ -286,6 +287,7 @@ def test_a_write_that_fails_in_the_middle_leaves_nothing_half_installed(tmp_path
     assert _everything(tmp_path / "adapters") == []
 
 
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")  # newer Pythons warn of threads that BLAS began
 @pytest.mark.parametrize("call", ["fsync", "rename", "chmod"])
 @pytest.mark.parametrize("nth", range(1, 5))
 def test_a_kill_at_any_point_leaves_the_version_whole_or_not_there(tmp_path, registry, signer, call, nth):

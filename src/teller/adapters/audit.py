@@ -5,7 +5,7 @@ moved unless every hash after it is made anew. Beside the log, `.head` holds num
 signed where there is a signer: it shows that records were cut off the end, or that the whole chain was made anew.
 
 A line is `{"seq":1,"at":...,"kind":...,"body":{...},"prev":"<64>","hash":"<64>"}`; the hash is over all of its bytes
-before `,"hash"`. So `verify` reads no JSON, and 100,000 records take half a second.
+before `,"hash"`. So `verify` reads no JSON, and 100,000 records take a quarter of a second of a processor.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ from teller.ports import Signer
 
 MAX_LINE_BYTES = 1 << 20
 _START = "0" * 64  # what the first record names as the hash before it
-_HASH_BYTES = len(f',"hash":"{_START}"}}\n')
+_HASH_KEY, _LINE_END = b',"hash":"', b'"}\n'
+_HASH_BYTES = len(_HASH_KEY) + len(_START) + len(_LINE_END)
 _TAIL_BYTES = 1 << 14  # of the log, read at first to find its last record
 _HEAD_MAX_BYTES = 4096
 _LOCK_S = 5.0
@@ -167,14 +168,14 @@ class AuditLog:
         file.seek(position)
         while line := file.readline(MAX_LINE_BYTES + 1):
             seq += 1
-            if not line.endswith(b"\n"):
+            if line[-1:] != b"\n":
                 if len(line) > MAX_LINE_BYTES:
                     self._broken(seq, "it is longer than a record can be")
                 return  # torn, or still being written
             mine = hashlib.sha256(line[:-_HASH_BYTES]).hexdigest().encode()
-            if line[-_HASH_BYTES:] != b',"hash":"%b"}\n' % mine:
+            if line[-_HASH_BYTES:] != _HASH_KEY + mine + _LINE_END:
                 self._broken(seq, "it was changed: its hash is of another content")
-            if not line.startswith(b'{"seq":%d,' % seq) or line[: -_HASH_BYTES - 1][-64:] != before:
+            if line[: -_HASH_BYTES - 1][-64:] != before or not line.startswith(b'{"seq":%d,' % seq):
                 self._broken(seq, _out_of_place(line, seq))
             position += len(line)
             yield line, _Link(seq, mine.decode(), before.decode(), position)
