@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from teller.cli.edge import given, run_app, show_table
+from teller.cli.nano import app as nano_app
 
 if TYPE_CHECKING:
     from teller.audio import Pcm
@@ -29,6 +30,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+app.add_typer(nano_app, name="nano")
 _AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 
 

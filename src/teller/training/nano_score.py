@@ -1,0 +1,78 @@
+"""How much of what it should say a teller-nano says, to the letter."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from teller.prompts import UNKNOWN
+from teller.training.nano_text import held_out, messages
+
+_BATCH = 64
+
+
+def open_nano(folder: Path) -> tuple[Any, Any]:
+    """Model, in single precision, and tokenizer of a folder."""
+    torch, transformers = importlib.import_module("torch"), importlib.import_module("transformers")
+    model = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, local_files_only=True)
+    return model.eval(), transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
+
+
+def say(model: Any, tokenizer: Any, questions: Sequence[str], *, longest: int = 160) -> list[str]:
+    """What is said to each question, alone, by taking the likeliest token each time."""
+    torch = importlib.import_module("torch")
+    order = sorted(range(len(questions)), key=lambda at: len(questions[at]))
+    said = [""] * len(questions)
+    for start in range(0, len(order), _BATCH):
+        places = order[start : start + _BATCH]
+        chats = [messages(((questions[at], ""),))[:1] for at in places]
+        given = tokenizer.apply_chat_template(
+            chats, add_generation_prompt=True, padding=True, return_tensors="pt", return_dict=True
+        )
+        with torch.inference_mode():
+            tokens = model.generate(
+                input_ids=given["input_ids"], attention_mask=given["attention_mask"], max_new_tokens=longest
+            )
+        spoken = tokenizer.batch_decode(tokens[:, given["input_ids"].shape[1] :], skip_special_tokens=True)
+        for at, text in zip(places, spoken, strict=True):
+            said[at] = text
+    return said
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """Shares of questions.
+
+    Attributes:
+        right: asks answered with their approved text, to the letter.
+        other: asks answered with another approved text, to the letter.
+        refused: asks that were refused.
+        off_topic_refused: off-topic questions that were refused.
+    """
+
+    asks: int
+    right: float
+    other: float
+    refused: float
+    off_topic: int
+    off_topic_refused: float
+
+
+def score(model: Any, tokenizer: Any) -> Score:
+    """On the asks and off-topic questions that development keeps back; of no worth for a model trained on all."""
+    asks, off_topic = held_out()
+    texts = {one.text for _, one in asks}
+    said = say(model, tokenizer, [ask for ask, _ in asks])
+    pairs = [(one.text, text) for (_, one), text in zip(asks, said, strict=True)]
+    declined = [text == UNKNOWN for text in say(model, tokenizer, off_topic)]
+    return Score(
+        asks=len(asks),
+        right=sum(wanted == text for wanted, text in pairs) / len(pairs),
+        other=sum(wanted != text and text in texts for wanted, text in pairs) / len(pairs),
+        refused=sum(text == UNKNOWN for _, text in pairs) / len(pairs),
+        off_topic=len(off_topic),
+        off_topic_refused=sum(declined) / len(declined),
+    )

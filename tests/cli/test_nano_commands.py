@@ -1,0 +1,31 @@
+"""`teller nano` without training anything: what it writes, and what it says when it cannot."""
+
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+from teller.cli.teller import app
+from teller.errors import InputError
+
+
+def run(*words: str):
+    return CliRunner().invoke(app, ["nano", *words])
+
+
+def test_edge_cases_are_written_as_chats(tmp_path):
+    result = run("edge-cases", "--out", str(tmp_path / "edge.jsonl"), "--times", "0")
+    lines = (tmp_path / "edge.jsonl").read_text().splitlines()
+    assert result.exit_code == 0
+    assert f"{len(lines)} conversations" in result.output
+    assert [message["role"] for message in json.loads(lines[0])["messages"]] == ["user", "assistant"]
+
+
+def test_resuming_nothing_is_refused(tmp_path):
+    result = run("build", "--out", str(tmp_path), "--resume", "--json")
+    assert isinstance(result.exception, InputError)
+
+
+@pytest.mark.parametrize("command", ["build", "eval", "edge-cases"])
+def test_every_command_explains_itself(command):
+    assert run(command, "--help").exit_code == 0
