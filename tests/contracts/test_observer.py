@@ -1,10 +1,14 @@
 """What every Observer keeps."""
 
+from collections.abc import Iterator
+from pathlib import Path
+
 import pytest
 
 from teller.engines.scripted import ScriptedObserver
 from teller.observers import Observers, Unobserved
 from teller.ports import Observer
+from teller.stores.turn_log import TurnLog
 from teller.telemetry.facts import Facts
 from teller.telemetry.json_logs import TurnLines
 from teller.telemetry.recorder import Recorder
@@ -26,10 +30,15 @@ RECORD = TurnRecord("t1", "c1", 0.0, Scope("bank", "en-GB"), Question("hi"), Ans
 
 
 @pytest.fixture(
-    params=[ScriptedObserver, Unobserved, Observers, lambda: Recorder(()), lambda: Facts(Series()), TurnLines]
+    params=[ScriptedObserver, Unobserved, Observers, lambda: Recorder(()), lambda: Facts(Series()), TurnLines, TurnLog]
 )
-def observer(request: pytest.FixtureRequest) -> Observer:
-    return request.param()
+def observer(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Observer]:
+    if request.param is not TurnLog:
+        yield request.param()
+        return
+    log = TurnLog(tmp_path / "turns.sqlite")
+    yield log
+    log.close()
 
 
 LOOKUP = LookupRecord(0.0, "bank", MissReason.EMPTY, None, None, 0.1)

@@ -255,6 +255,18 @@ def test_what_is_too_old_is_erased_beside_the_writing(path, monkeypatch):
         assert reader.toggles(EVER) == []
 
 
+def test_a_clock_that_jumps_ahead_does_not_empty_the_log(path, monkeypatch):
+    monkeypatch.setattr("teller.stores.turn_log._PRUNE_EVERY_S", 0.0)
+    times = iter([START])
+    log = TurnLog(path, keep_days=30, clock=lambda: next(times, START + 1_000 * DAY_S))
+    tell(log, composed(1))
+    while log.waiting:
+        time.sleep(0.01)
+    tell(log, composed(2))  # a second batch: the first was looked through for what is too old by then
+    log.close()
+    assert ids(path) == ["turn-1", "turn-2"]
+
+
 def test_numbers_are_never_given_again_after_an_erasure(path):
     write(path, composed(1), composed(2))
     erase(path, before=START + 10)

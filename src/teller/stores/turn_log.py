@@ -69,6 +69,7 @@ class TurnLog:
         self._keep_s = keep_days * _DAY_S
         self._most = most_waiting
         self._clock = clock
+        self._opened = clock() - time.monotonic()
         self._connection = open_writable(path, busy_timeout_s=busy_timeout_s)
         self._waiting: deque[Record] = deque()
         self._lock = threading.Lock()  # guards `shed`; held for an addition
@@ -229,12 +230,16 @@ class TurnLog:
         return found
 
     def _prune(self) -> None:
-        """Delete a few of the turns that are too old; at leisure again once none is left."""
+        """Delete a few of the turns that are too old; at leisure again once none is left.
+
+        Age is told by the clock as it was when the log was opened: one that jumps ahead does not empty the log.
+        """
         if time.monotonic() < self._next_prune:
             return
+        now = min(self._clock(), self._opened + time.monotonic())
         try:
             with translated("prune", self._path):
-                if not erase_step(self._connection, before=self._clock() - self._keep_s):
+                if not erase_step(self._connection, before=now - self._keep_s):
                     self._next_prune = time.monotonic() + _PRUNE_EVERY_S
                     empty_journal(self._connection)
         except StoreError as exc:
