@@ -15,6 +15,7 @@ from typing import Any
 from pydantic import SecretStr
 
 from teller.adapter_wiring import adapter_store, open_adapters
+from teller.adapters.live import LiveAdapters
 from teller.audio import Pcm
 from teller.banking import policy
 from teller.banking.filled import FilledIn
@@ -69,6 +70,7 @@ class Bot:
 
     Attributes:
         cache: with what is certified and estimated of it.
+        adapters: which version is live, and which are ready here.
         turn_log: None if `log.turns` is off.
     """
 
@@ -76,6 +78,7 @@ class Bot:
     orchestrator: Orchestrator
     approved: tuple[Approved, ...]
     cache: OpenCache
+    adapters: LiveAdapters
     turn_log: TurnLog | None
     _new_detector: Callable[[], Detector]
 
@@ -385,7 +388,8 @@ async def open_bot(
             pin=adapters.live.pin,
         )
         _check_hits(opened, orchestrator, bank.catalogue, stack)
-        yield Bot(settings, orchestrator, bank.approved, opened, turn_log, open_detector() if speech else _no_detector)
+        detector = open_detector() if speech else _no_detector
+        yield Bot(settings, orchestrator, bank.approved, opened, adapters.live, turn_log, detector)
 
 
 async def _open_ear(settings: Settings, home: Home, bank: Bank, *, speech: bool) -> Transcriber | None:

@@ -66,11 +66,12 @@ def test_stages_lie_inside_their_turn_and_turns_inside_their_call_even_if_the_cl
         turn(call_id, started_at=1_000.0),
         turn(call_id, started_at=10.0, timings_ms={"redact": -4.0, "cache": 5.0}),
         turn(call_id, started_at=-50.0),
+        turn(call_id, started_at=float("nan"), timings_ms={"cache": float("inf")}, answered_ms=float("inf")),
     ]
 
     spans = {span.context.span_id: span for span in exported(records)}
 
-    assert len(spans) == 1 + 3 + 3 + 2 + 3
+    assert len(spans) == 1 + 4 + 3 + 2 + 3 + 1
     for span in spans.values():
         assert span.end_time >= span.start_time
         if span.parent is not None:

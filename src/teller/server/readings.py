@@ -1,16 +1,18 @@
-"""What a scrape reads off a running server: its calls, what callers were refused, its cache and its turn log."""
+"""What a scrape reads off a running server: its calls and failures, its adapters, its cache and its turn log."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Protocol
 
+from teller.adapters.live import LiveAdapters
 from teller.cache_desk import SHARED
 from teller.cache_wiring import OpenCache
 from teller.server.limits import Lines
 from teller.telemetry import Reading
-from teller.telemetry.table import CODES
+from teller.telemetry.table import CODES, NONE
 
+_EARLIER = 8  # versions before the live one that are still named
 Reader = Callable[[], Awaitable[Iterable[Reading]]]
 
 
@@ -41,6 +43,24 @@ def of_turn_log(log: Writing) -> Reader:
 
     async def read() -> Iterable[Reading]:
         return [("teller_turn_log_waiting", (), log.waiting), ("teller_turn_log_shed_total", (), log.shed)]
+
+    return read
+
+
+def of_adapters(adapters: LiveAdapters) -> Reader:
+    """Reads which adapter version is live and which were before, as this process knows it."""
+
+    async def read() -> Iterable[Reading]:
+        now = adapters.now
+        live, canary = now.served or NONE, now.canary.served if now.canary else None
+        before = [one.served if one else NONE for one in now.earlier[-_EARLIER:]]
+        states = dict.fromkeys(before, "before") | ({canary: "canary"} if canary else {}) | {live: "live"}
+        served = now.served is None or now.served in adapters.ready
+        return [
+            ("teller_adapter_served", (), served),
+            ("teller_adapter_canary_share_ratio", (), now.share if canary else 0.0),
+            *(("teller_adapter_info", (name, state), 1.0) for name, state in states.items()),
+        ]
 
     return read
 

@@ -13,7 +13,7 @@ from teller.config import Settings
 from teller.errors import ConfigError
 from teller.server.draining import make_server
 from teller.server.limits import ServerLimits
-from teller.server.readings import of_cache, of_turn_log
+from teller.server.readings import of_adapters, of_cache, of_turn_log
 from teller.telemetry import Telemetry, open_telemetry
 from teller.wiring import open_bot
 
@@ -72,6 +72,7 @@ async def _serve(settings: Settings, announce: Callable[[str], None]) -> None:
             open_bot(settings, serving=True, observers=(telemetry.recorder,)) as bot,
         ):
             telemetry.watch(of_cache(bot.cache))
+            telemetry.watch(of_adapters(bot.adapters))
             if bot.turn_log is not None:
                 telemetry.watch(of_turn_log(bot.turn_log))
             line = f"Teller listens on {_url(host, listening)} (Ctrl-C stops it)"

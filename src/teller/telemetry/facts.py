@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from dataclasses import dataclass
 
 from teller.observers import Unobserved
 from teller.telemetry.series import Histogram, Number, Series
 from teller.telemetry.table import NONE, STAGES
 from teller.telemetry.trace_ids import trace_id_of
-from teller.turn import LookupRecord, Source, Tier, Toggle, ToggleRecord, TrainingRecord, TurnRecord
+from teller.turn import LookupRecord, Source, Tier, ToggleRecord, TrainingRecord, TurnRecord
 
-_HISTORY = 8  # adapter versions that the info metric still names
 _TIERS = frozenset(Tier)
 _RESOLVED = 500  # combinations of labels whose cells are kept at hand
 
@@ -31,7 +29,6 @@ class Facts(Unobserved):
         self._cells: dict[tuple[str, str, str], _OfSource] = {}
         self._lookups: dict[tuple[str, str, str], tuple[Number, Histogram]] = {}
         self._stages = {stage: series.histogram("teller_stage_seconds", stage) for stage in STAGES}
-        self._versions: OrderedDict[str, None] = OrderedDict()  # the latest last
 
     def turn_finished(self, record: TurnRecord) -> None:
         """Count a turn, its stages and what was refused, generated and grounded."""
@@ -60,22 +57,8 @@ class Facts(Unobserved):
         time_s.observe(record.spent_ms / 1000)
 
     def adapter_toggled(self, record: ToggleRecord) -> None:
-        """Count a toggle and say what is live now."""
-        self._series.number("teller_adapter_toggles_total", record.toggle.value).add()
-        if record.toggle is Toggle.REFUSE:
-            return  # nothing changed
-        live, canary = record.after or NONE, record.canary
-        for version in (record.before or NONE, canary, live):
-            if version is not None:
-                self._versions[version] = None
-                self._versions.move_to_end(version)
-        while len(self._versions) > _HISTORY:
-            self._versions.popitem(last=False)
-        self._series.forget("teller_adapter_info")
-        for version in self._versions:
-            state = "live" if version == live else "canary" if version == canary else "before"
-            self._series.number("teller_adapter_info", version, state).value = 1.0
-        self._series.number("teller_adapter_canary_share_ratio").value = record.share if canary else 0.0
+        """Count a toggle; what is live is read when somebody scrapes."""
+        self._series.number("teller_adapter_toggles_total", record.toggle).add()
 
     def training_advanced(self, record: TrainingRecord) -> None:
         """Count a training step."""

@@ -25,6 +25,7 @@ from teller.turn import TurnRecord
 
 _IDLE_S = 300.0  # a call without a turn for so long is over: its own span is sent
 _MOST_OPEN = 2_000  # calls whose span is still open; the longest unused is closed first
+_LAST_NS = 2.0**63  # that OTLP can hold
 _WAIT_MS = 3_000  # for the collector, at the end
 
 
@@ -59,17 +60,17 @@ class Spans(Unobserved):
 
     def turn_finished(self, record: TurnRecord) -> None:
         """Make the spans of a turn; its call's span comes when the call is idle."""
-        trace_id, started_ns = trace_id_of(record.call_id), max(0, round(record.started_at * 1e9))
-        speak_ms = max(0.0, record.timings_ms.get("speak", 0.0))
-        stages_ms = sum(max(0.0, spent) for spent in record.timings_ms.values())
-        ended_ns = started_ns + round(max(answered_ms(record) + speak_ms, stages_ms) * 1e6)
+        trace_id, started_ns = trace_id_of(record.call_id), _ns(record.started_at * 1e9)
+        stages_ns = {stage: _ns(spent_ms * 1e6) for stage, spent_ms in record.timings_ms.items()}
+        spent_ns = max(_ns(answered_ms(record) * 1e6) + stages_ns.get("speak", 0), sum(stages_ns.values()))
+        ended_ns = started_ns + spent_ns
         turn_id = span_id_of(record.turn_id)
         self._span("turn", trace_id, (span_id_of(trace_id), turn_id), (started_ns, ended_ns), _attributes(record))
         at_ns = started_ns
-        for stage, spent_ms in record.timings_ms.items():
-            until_ns = at_ns + round(max(0.0, spent_ms) * 1e6)
-            self._span(stage, trace_id, (turn_id, span_id_of(record.turn_id, stage)), (at_ns, until_ns), {})
-            at_ns = until_ns
+        for stage, stage_ns in stages_ns.items():
+            times_ns = (at_ns, at_ns + stage_ns)
+            self._span(stage, trace_id, (turn_id, span_id_of(record.turn_id, stage)), times_ns, {})
+            at_ns += stage_ns
         self._note_call(trace_id, record.scope.tenant, started_ns, ended_ns)
 
     def close(self) -> None:
@@ -151,6 +152,11 @@ def _attributes(record: TurnRecord) -> dict[str, Any]:
         "teller.pieces": record.pieces or None,
     }
     return {name: fact for name, fact in facts.items() if fact is not None}
+
+
+def _ns(time_ns: float) -> int:
+    """Whole nanoseconds; 0 for what is below zero or no number."""
+    return round(time_ns) if 0.0 < time_ns < _LAST_NS else 0
 
 
 def _load(module: str) -> Any:

@@ -140,6 +140,7 @@ _METRICS = (
     Metric(
         "teller_adapter_info", _I, "The live version, the canary and the versions before them.", ("adapter", "state")
     ),
+    Metric("teller_adapter_served", _G, "1 if what is live is loaded and proven here, 0 if calls get the base model."),
     Metric("teller_adapter_canary_share_ratio", _G, "Share of new calls that get the canary."),
     Metric("teller_training_steps_total", _C, "Training steps done.", ("name",)),
     Metric("teller_training_loss_nats", _G, "Mean loss of the latest step.", ("name",)),
