@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shutil
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from teller.adapter_wiring import adapter_store, residence_of
@@ -20,14 +22,15 @@ from teller.adapters.evidence import Evidence
 from teller.adapters.gate import Verdict, compare, read_gate
 from teller.adapters.ledger import Version
 from teller.adapters.live import Residence, Waits, proven
-from teller.adapters.manifest import Manifest
-from teller.adapters.registry import Installed
-from teller.adapters.tensors import tensor_digests
-from teller.adapters.weights import AdapterFacts
+from teller.adapters.manifest import MAX_MANIFEST_BYTES, Manifest, read_manifest, signed
+from teller.adapters.proof import CONFIG_FILE
+from teller.adapters.registry import Installed, check_signature
+from teller.adapters.tensors import open_regular, tensor_digests
+from teller.adapters.weights import MANIFEST_FILE, MODEL_FILE, AdapterFacts, check_files
 from teller.banking.filled import FilledIn
 from teller.cache.events import PurgeBy
 from teller.config import Settings
-from teller.errors import ConfigError, EngineError, InputError, TellerError
+from teller.errors import ConfigError, EngineError, InputError, StoreError, TellerError
 from teller.ports import Generator, Prompt
 from teller.stores.home import Home, open_home
 from teller.wiring import (
@@ -106,6 +109,41 @@ def gate_cases(settings: Settings) -> tuple[Case, ...]:
     """
     folder = settings.adapters.gate_cases or bank_folder().parent / "gate"
     return read_gate(folder, {rate.key: rate.spoken for rate in read_bank(settings).rates})
+
+
+def install(desk: Desk, folder: Path, name: str | None = None, *, sign: bool = False) -> Installed:
+    """Check an adapter's folder and install a read-only copy of it.
+
+    Args:
+        desk: of the home.
+        folder: with adapter_config.json, adapter_model.safetensors and manifest.json.
+        name: that the manifest must have; None for whatever it has.
+        sign: sign the manifest with this installation's key, in place of the signature that it has.
+
+    Raises:
+        InputError: with the reason, for an adapter that must not be loaded, or whose signature is not trusted here.
+        StoreError: if it cannot be copied; nothing is installed.
+    """
+    with open_regular(folder / MANIFEST_FILE, max_bytes=MAX_MANIFEST_BYTES) as file:
+        manifest = read_manifest(file.read())
+    if not sign:
+        check_signature(manifest, desk.store.signer)
+        return desk.store.registry.import_folder(folder, name or manifest.name)
+    check_files(folder)
+    with TemporaryDirectory(prefix=".signing-", dir=desk.home.adapters) as beside:
+        for part in (CONFIG_FILE, MODEL_FILE):
+            _copy(folder / part, Path(beside) / part)
+        (Path(beside) / MANIFEST_FILE).write_bytes(signed(manifest, desk.store.signer).to_json())
+        return desk.store.registry.import_folder(Path(beside), name or manifest.name)
+
+
+def _copy(source: Path, target: Path) -> None:
+    try:
+        shutil.copyfile(source, target, follow_symlinks=False)
+    except FileNotFoundError as exc:
+        raise InputError(f"{source}: there is no such file") from exc
+    except OSError as exc:
+        raise StoreError(f"{source.name} could not be copied: {exc.strerror}") from exc
 
 
 async def evaluate(

@@ -24,21 +24,18 @@ def import_adapter(
     name: Annotated[
         str | None, typer.Option(help="Name that its manifest must have; default: whatever it has.")
     ] = None,
+    sign: Annotated[
+        bool, typer.Option("--sign", help="Sign it with this installation's key: you vouch for it.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Check an adapter's folder and install a read-only copy of it.
 
     What is imported is not live: `evaluate` and `enable` it.
     """
-    from teller.adapters.manifest import MAX_MANIFEST_BYTES, read_manifest
-    from teller.adapters.registry import check_signature
-    from teller.adapters.tensors import open_regular
+    from teller.adapter_desk import install
 
-    desk = the_desk(context)
-    with open_regular(folder / "manifest.json", max_bytes=MAX_MANIFEST_BYTES) as file:
-        manifest = read_manifest(file.read())
-    check_signature(manifest, desk.store.signer)
-    installed = desk.store.registry.import_folder(folder, name or manifest.name)
+    installed = install(the_desk(context), folder, name, sign=sign)
     if as_json:
         print_json({"installed": installed.served, "digest": installed.digest, "folder": str(installed.folder)})
     else:

@@ -8,7 +8,6 @@ import shutil
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -83,11 +82,9 @@ def train(  # noqa: PLR0913  one for each option
         trained = run(recipe, told=tell)
     if int(os.environ.get("RANK", "0")):  # under torchrun the first process signs and installs
         return
-    from teller.adapters.manifest import signed
+    from teller.adapter_desk import install
 
-    manifest = signed(replace(trained.manifest, public_key="", signature=""), desk.store.signer)
-    (trained.folder / "manifest.json").write_bytes(manifest.to_json())
-    installed = desk.store.registry.import_folder(trained.folder, name)
+    installed, manifest = install(desk, trained.folder, name, sign=True), trained.manifest
     shutil.rmtree(trained.folder)
     if plot is not None:
         from teller.cli.adapter_plots import plot_training
