@@ -11,8 +11,9 @@ import time
 import pytest
 from tests.stores.turn_stage import ENABLED, NEW, composed, hit, lookup_of, write
 
+from teller.cli.log_load import marks
 from teller.cli.log_range import span_of
-from teller.cli.log_views import duration, marks, sparkline
+from teller.cli.log_views import duration, sparkline
 from teller.cli.orchestrator_log import main
 from teller.stores.turn_reader import Span
 from teller.turn import Answer, DataClass, MissReason, Question, Source, Tier

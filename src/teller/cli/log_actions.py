@@ -58,7 +58,8 @@ class Wanted:
 
 def cache_hits(wanted: Wanted) -> None:
     """Hits and misses, why, how far they are trusted, what they save, beside the period before."""
-    from teller.cli import log_views as views
+    from teller.cli import log_hits as views
+    from teller.cli.log_views import sparkline
     from teller.stores.turn_figures import cache_hits as figures
 
     with wanted.turns() as reader:
@@ -74,7 +75,7 @@ def cache_hits(wanted: Wanted) -> None:
         if _nothing(reader, wanted, found.turns + found.unfinished):
             return
     show_table(("the cache", _period(span), "the period before", "change"), views.hits_rows(view))
-    typer.echo(f"hit rate over time, 0 to 100 %: {views.sparkline(views.hit_rates(view), most=1.0)}")
+    typer.echo(f"hit rate over time, 0 to 100 %: {sparkline(views.hit_rates(view), most=1.0)}")
     show_table(views.CLASS_HEADER, views.class_rows(view), title="by class of the answer")
     if view["by_reason"]:
         show_table(views.REASON_HEADER, views.reason_rows(view), title="why the cache gave nothing")
@@ -87,7 +88,7 @@ def cache_hits(wanted: Wanted) -> None:
 
 def adapter_impact(wanted: Wanted) -> None:
     """Each adapter version: turns, checked answers, speed, with what was toggled on the time line."""
-    from teller.cli import log_views as views
+    from teller.cli import log_load as views
     from teller.stores.turn_speed import measure_speed
 
     with wanted.turns() as reader:
@@ -106,7 +107,8 @@ def adapter_impact(wanted: Wanted) -> None:
 
 def throughput(wanted: Wanted) -> None:
     """Turns per second, how many at once, waiting times by stage and source."""
-    from teller.cli import log_views as views
+    from teller.cli import log_load as views
+    from teller.cli.log_views import sparkline
     from teller.stores.turn_speed import measure_speed
 
     with wanted.turns() as reader:
@@ -118,7 +120,7 @@ def throughput(wanted: Wanted) -> None:
         if _nothing(reader, wanted, view["turns"]):
             return
     show_table(("load", _period(span)), views.load_rows(view))
-    typer.echo(f"turns over time: {views.sparkline(view['over_time'])}")
+    typer.echo(f"turns over time: {sparkline(view['over_time'])}")
     show_table(views.SPEED_HEADER, views.speed_rows(view), title="waiting times by source and stage")
     typer.echo(view["precision"])
     _say_shed(view["shed"])
