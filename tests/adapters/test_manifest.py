@@ -142,6 +142,12 @@ def test_a_set_digest_is_over_names_and_digests_in_the_order_of_names():
     assert digest_of({"b": "2" * 64, "a": "1" * 64}) == hashlib.sha256(text.encode()).hexdigest()
 
 
+@pytest.mark.parametrize("name", [f"a\0{'1' * 64}\nb", "a\n", "\ud800"])
+def test_a_name_that_could_pass_for_two_has_no_digest(name):
+    with pytest.raises(InputError, match="can be printed"):
+        digest_of({name: "2" * 64})
+
+
 def test_a_tensor_digest_is_of_dtype_shape_and_bytes_and_does_not_depend_on_the_pieces():
     data = bytes(range(16))
     whole = tensor_digest("F32", (2, 2), data)

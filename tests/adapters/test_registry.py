@@ -188,6 +188,22 @@ def test_a_file_that_was_added_or_removed_later_is_refused(tmp_path, registry, s
         registry.verify(installed, signer)
 
 
+@pytest.mark.parametrize("name", FILES)
+def test_importing_again_mends_a_version_that_was_damaged(tmp_path, registry, signer, name):
+    source = _source(tmp_path, signer)
+    installed = registry.import_folder(source, "banking-lora")
+    (installed.folder / name).chmod(0o600)
+    (installed.folder / name).write_bytes(b"x")
+    with pytest.raises(StoreCorrupt):
+        registry.verify(installed, signer)
+    assert registry.import_folder(source, "banking-lora").digest == installed.digest
+    registry.verify(installed, signer)
+    registry.import_folder(source, "banking-lora")
+    assert _everything(tmp_path / "adapters" / "banking-lora") == sorted(
+        [installed.digest, *(f"{installed.digest}/{file}" for file in FILES)]
+    )
+
+
 def test_an_unsigned_adapter_is_refused(tmp_path, registry, signer):
     installed = registry.import_folder(write_adapter(tmp_path / "made"), "banking-lora")
     with pytest.raises(InputError, match="not signed"):

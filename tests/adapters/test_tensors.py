@@ -85,6 +85,8 @@ def test_what_the_safetensors_library_writes_is_read_equal(tmp_path):
         pytest.param(with_header({"a": _entry(dtype="OBJECT")}, bytes(8)), "dtype 'OBJECT'", id="dtype"),
         pytest.param(with_header({"a": _entry(dtype=[])}, bytes(8)), "dtype", id="dtype list"),
         pytest.param(with_header({"a": _entry(code="x")}, bytes(8)), "more than these", id="key too many"),
+        pytest.param(with_header({"a\n": _entry()}, bytes(8)), "can be printed", id="newline in a name"),
+        pytest.param(with_header({"\ud800": _entry()}, bytes(8)), "can be printed", id="half a pair"),
         pytest.param(with_header({"a": 1}, bytes(8)), "more than these", id="number"),
         pytest.param(with_header({"__metadata__": {"a": 1}}, b""), "__metadata__", id="remarks"),
         pytest.param(with_header({"__metadata__": []}, b""), "__metadata__", id="remarks list"),

@@ -230,7 +230,9 @@ class AuditLog:
         partial = self._head_path.with_name(f"{self._head_path.name}.part")
         before = link.position - len(line)
         try:
-            with os.fdopen(os.open(partial, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600), "wb") as beside:
+            with os.fdopen(
+                os.open(partial, os.O_CREAT | os.O_TRUNC | os.O_WRONLY | os.O_NOFOLLOW, 0o600), "wb"
+            ) as beside:
                 beside.write(self._head_json(link))
                 beside.flush()
                 os.fsync(beside.fileno())
@@ -256,7 +258,8 @@ class AuditLog:
     def _check_head(self, last: _Link) -> None:
         """That the log ends where its head says; a kill may have left the head one record behind."""
         try:
-            data = self._head_path.read_bytes()[: _HEAD_MAX_BYTES + 1]
+            with self._head_path.open("rb") as file:
+                data = file.read(_HEAD_MAX_BYTES + 1)
         except FileNotFoundError:
             if last.seq > 1:
                 raise StoreCorrupt(f"{self._head_path.name}: missing, beside a log of {last.seq} records") from None

@@ -134,14 +134,22 @@ def check_name(name: str) -> str:
         InputError: if it is not.
     """
     if not NAME.fullmatch(name):
-        _refuse("name", repr(name[:80]), "1 to 63 of a-z, 0-9 and '-', the first no '-'")
+        raise InputError(
+            f"{name[:80]!r} is no name of an adapter; wanted 1 to 63 of a-z, 0-9 and '-', the first no '-'"
+        )
     return name
 
 
 def digest_of(digests: Mapping[str, str]) -> str:
-    """One SHA-256 for a set of named ones: over "name, NUL, sha256, newline", sorted by name."""
+    """One SHA-256 for a set of named ones: over "name, NUL, sha256, newline", sorted by name.
+
+    Raises:
+        InputError: if a name has a character that cannot be printed: two sets could have one digest.
+    """
     total = hashlib.sha256()
     for name in sorted(digests):
+        if not name.isprintable():
+            raise InputError(f"{name[:80]!r}: wanted a name that can be printed")
         total.update(f"{name}\0{digests[name]}\n".encode())
     return total.hexdigest()
 

@@ -62,7 +62,7 @@ class Registry:
     def import_folder(self, source: Path, name: str) -> Installed:
         """Check an adapter's folder and install a copy of it, whole or not at all.
 
-        What is already installed is left as it is and returned.
+        What is already installed is returned as it is; where it was damaged, the copy takes its place.
 
         Args:
             source: with adapter_config.json, adapter_model.safetensors and manifest.json.
@@ -227,6 +227,8 @@ class Registry:
         return _content(partial, self._limits).digest
 
     def _place(self, partial: Path, folder: Path) -> Installed:
+        if folder.exists() and not self._is_intact(folder):
+            folder.rename(folder.with_name(f"{_PARTIAL}{secrets.token_hex(8)}"))
         if not folder.exists():
             partial.chmod(0o500)
             partial.rename(folder)
@@ -234,6 +236,12 @@ class Registry:
             _flush_folder(self._root)
         at = folder.stat().st_mtime
         return Installed(folder.parent.name, folder.name, folder, at)
+
+    def _is_intact(self, folder: Path) -> bool:
+        try:
+            return _content(folder, self._limits).digest == folder.name
+        except InputError:
+            return False
 
 
 def check_signature(manifest: Manifest, signer: Signer) -> None:

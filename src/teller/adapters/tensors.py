@@ -213,6 +213,8 @@ def _check_remarks(remarks: Any, name: str) -> None:
 
 
 def _tensor(key: str, entry: Any, data_start: int, name: str) -> Tensor:
+    if not key.isprintable():
+        _refuse(name, f"a tensor named {key[:200]!r}; wanted a name that can be printed")
     if not isinstance(entry, dict) or entry.keys() != {"dtype", "shape", "data_offsets"}:
         _refuse(name, f"{key[:200]}: no dtype, shape and data_offsets, or more than these")
     dtype, shape, offsets = entry["dtype"], entry["shape"], entry["data_offsets"]
