@@ -2,7 +2,7 @@ import json
 from pathlib import Path
 
 import pytest
-from tests.training.tiny_mistral import chat, write_jsonl
+from tests.training.tiny_chats import chat, write_jsonl
 
 from teller.errors import InputError
 from teller.training.chat_data import MAX_LINE_BYTES, ChatFile, Problems

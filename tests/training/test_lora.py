@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from peft import PeftModel
-from tests.training.tiny_mistral import LAYERS, TEMPLATE, conversations, tiny_mistral, write_jsonl
+from tests.training.tiny_chats import LAYERS, TEMPLATE, conversations, tiny_mistral, write_jsonl
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 import teller

@@ -8,7 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from tests.training.test_lora import made_recipe
-from tests.training.tiny_mistral import conversations, tiny_mistral, write_jsonl
+from tests.training.tiny_chats import conversations, tiny_mistral, write_jsonl
 
 from teller.adapters.weights import MODEL_FILE
 from teller.training.lora import train

@@ -1,6 +1,6 @@
 import pytest
 import torch
-from tests.training.tiny_mistral import TEMPLATE, chat, conversations, tiny_mistral, write_jsonl
+from tests.training.tiny_chats import TEMPLATE, chat, conversations, tiny_mistral, write_jsonl
 from transformers import AutoTokenizer
 
 from teller.errors import InputError

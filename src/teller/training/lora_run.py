@@ -100,6 +100,7 @@ class Run:
     ) -> None:
         self._recipe, self._base, self._pool, self._accelerator = recipe, base, pool, accelerator
         self._row_tokens = _row_tokens(recipe, base, pool)
+        self._planned: tuple[int, Rows] | None = None  # an epoch and its rows
         counts = [len(self._epoch(number)) for number in range(recipe.epochs)]
         self._ends = np.cumsum([math.ceil(count / recipe.rows_per_step) for count in counts])
         self.steps = int(self._ends[-1])
@@ -194,7 +195,7 @@ class Run:
 
     def _learn(self, step: int, rows: Sequence[Places]) -> tuple[float, int]:
         """One step of the optimizer: loss by token that is learnt, and tokens that went through."""
-        processes, wanted = self._accelerator.num_processes, self._pool.learnt(rows)
+        processes, wanted = self._accelerator.num_processes, self._pool.count_learnt(rows)
         torch.manual_seed(_mixed(self._recipe.seed, step, self._accelerator.process_index))
         shares = list(self._shares(rows))
         total, tokens = torch.zeros((), device=self._accelerator.device), 0
@@ -254,7 +255,7 @@ class Run:
                     total += self._loss(batch) * counts
         self._objective.train()
         summed: Tensor = self._accelerator.reduce(total)
-        return summed.item() / self._pool.learnt(rows)
+        return summed.item() / self._pool.count_learnt(rows)
 
     def _epoch(self, number: int) -> Rows:
         return self._pool.epoch(number, seed=self._recipe.seed, row_tokens=self._row_tokens)
@@ -263,7 +264,7 @@ class Run:
         """Rows of a step, from 1."""
         number = int(np.searchsorted(self._ends, step))
         first = int(step - 1 - (self._ends[number - 1] if number else 0))
-        if getattr(self, "_planned", (-1,))[0] != number:
+        if self._planned is None or self._planned[0] != number:
             self._planned = (number, self._epoch(number))
         rows, size = self._planned[1], self._recipe.rows_per_step
         return [rows.row(at) for at in range(first * size, min(len(rows), (first + 1) * size))]
@@ -330,8 +331,7 @@ def check_optimizer(optimizer: torch.optim.Optimizer, learnt: dict[str, torch.nn
 
 
 def _row_tokens(recipe: Recipe, base: Base, pool: Pool) -> int:
-    files = [pool.data, pool.replay] if pool.replay else [pool.data]
-    return min(base.context, max(recipe.row_tokens, *(int(file.lengths.max()) for file in files)))
+    return min(base.context, max(recipe.row_tokens, int(pool.lengths.max())))
 
 
 def _mixed(*numbers: int) -> int:

@@ -47,7 +47,7 @@ from teller.training.lora_model import (
 )
 from teller.training.lora_run import Run, checkpoint_path
 from teller.training.nano_text import replay
-from teller.training.packing import Pool
+from teller.training.packing import FEWEST, Pool
 from teller.training.recipe import Recipe, Trained
 from teller.training.tensor_digests import check_as_stored, digests
 from teller.training.token_file import TokenFile, encode_file
@@ -55,7 +55,6 @@ from teller.turn import TrainingRecord
 
 _REPLAY_CONVERSATIONS = 4_000  # of teller-nano's own corpus; drawn from anew in each epoch
 _QUESTIONS = 4
-_FEWEST = 10  # distinct conversations of which some are held out
 
 
 class Session:
@@ -77,7 +76,7 @@ class Session:
 
     def __init__(self, recipe: Recipe) -> None:
         self.recipe = recipe
-        self._accelerator = Accelerator(cpu=_device(recipe) == "cpu")
+        self._accelerator = _processes(recipe)
         self.is_main = self._accelerator.is_main_process
         self.warnings: list[str] = []
         self.proof_s = 0.0
@@ -134,6 +133,7 @@ class Session:
         self._accelerator.wait_for_everyone()
         manifest = check_folder(self.recipe.output).manifest
         assert manifest is not None
+        self._accelerator.wait_for_everyone()  # the first process may move the folder away
         done = self.run.progress
         return Trained(
             folder=self.recipe.output,
@@ -171,7 +171,7 @@ class Session:
         )
         if not len(pool.held_out):
             self.warnings.append(
-                f"nothing is held out (fewer than {_FEWEST} different conversations, or a share of 0): "
+                f"nothing is held out (fewer than {FEWEST} different conversations, or a share of 0): "
                 "training cannot stop early, and no loss on unseen data is known"
             )
         identity = {"data_sha256": data_sha256, "replay_sha256": mixed_sha256}
@@ -330,10 +330,17 @@ def code_version() -> str:
     return f"teller {teller.__version__} ({sources.hexdigest()[:12]}), {beneath}"
 
 
-def _device(recipe: Recipe) -> str:
+def _processes(recipe: Recipe) -> Accelerator:
     if recipe.device == "cuda" and not torch.cuda.is_available():
         raise InputError("recipe: device: found 'cuda', and there is no GPU here; wanted 'cpu'")
-    return recipe.device or ("cuda" if torch.cuda.is_available() else "cpu")
+    device = recipe.device or ("cuda" if torch.cuda.is_available() else "cpu")
+    accelerator = Accelerator(cpu=device == "cpu", mixed_precision="no")  # `Objective` sees to precision
+    if accelerator.distributed_type.name not in ("NO", "MULTI_CPU", "MULTI_GPU"):
+        raise InputError(
+            f"accelerate is set to {accelerator.distributed_type.name}; wanted plain processes: "
+            "FSDP2 is asked for in the recipe (shard)"
+        )
+    return accelerator
 
 
 def _claim(recipe: Recipe) -> int:

@@ -17,6 +17,8 @@ from teller.training.token_file import TokenFile
 
 _WINDOW = 256  # conversations that are fitted into rows together
 _MULTIPLE = 8  # a batch's length is one of this
+FEWEST = 10  # distinct conversations of which some are held out
+_MOST_HELD_OUT = 500
 
 Places = NDArray[np.int64]
 
@@ -60,6 +62,7 @@ class Pool:
 
     Attributes:
         trained, held_out: places of conversations of `data`.
+        lengths, learnt: of every conversation, as in `TokenFile`.
     """
 
     data: TokenFile
@@ -67,20 +70,33 @@ class Pool:
     replay_share: float
     trained: Places
     held_out: Places
+    lengths: NDArray[np.int32]
+    learnt: NDArray[np.int32]
 
     @classmethod
     def split(
         cls, data: TokenFile, replay: TokenFile | None, *, replay_share: float, held_out_share: float, seed: int
     ) -> Pool:
-        """Hold out a share of the distinct conversations, equal ones together.
+        """Hold out a share of the distinct conversations, 500 at most, equal ones together.
 
         Nothing is held out of fewer than 10 distinct conversations: half of them could not say when to stop.
         """
         distinct = np.unique(data.digests)
-        count = max(1, round(len(distinct) * held_out_share)) if len(distinct) >= 10 and held_out_share else 0
+        count = min(_MOST_HELD_OUT, max(1, round(len(distinct) * held_out_share)))
+        if len(distinct) < FEWEST or not held_out_share:
+            count = 0
         chosen = np.random.default_rng([seed, 0]).permutation(distinct)[:count]
         held_out = np.isin(data.digests, chosen)
-        return cls(data, replay, replay_share if replay else 0.0, np.flatnonzero(~held_out), np.flatnonzero(held_out))
+        files = [data, replay] if replay else [data]
+        return cls(
+            data,
+            replay,
+            replay_share if replay else 0.0,
+            np.flatnonzero(~held_out),
+            np.flatnonzero(held_out),
+            np.concatenate([file.lengths for file in files]),
+            np.concatenate([file.learnt for file in files]),
+        )
 
     def epoch(self, number: int, *, seed: int, row_tokens: int) -> Rows:
         """The rows of one epoch, each trained conversation once and fresh draws of replay among them."""
@@ -89,13 +105,13 @@ class Pool:
         known = len(self.replay) if self.replay else 0
         drawn = rng.permutation(known)[:wanted] if wanted <= known else rng.integers(0, known, wanted)
         order = rng.permutation(np.concatenate([self.trained, drawn + len(self.data)]))
-        rows = _fit(order, self._each(order, "lengths"), row_tokens)
+        rows = _fit(order, self.lengths[order], row_tokens)
         shuffled = rng.permutation(len(rows))
         return _lay([rows[at] for at in shuffled.tolist()])
 
     def held_out_rows(self, row_tokens: int) -> Rows:
         """What is held out, in rows."""
-        return _lay(_fit(self.held_out, self._each(self.held_out, "lengths"), row_tokens))
+        return _lay(_fit(self.held_out, self.lengths[self.held_out], row_tokens))
 
     def batch(self, rows: Sequence[Places], *, pad: int) -> Batch:
         """Lay rows beside one another, padded to a common length."""
@@ -116,20 +132,15 @@ class Pool:
         flat = np.flatnonzero(learnt)
         return Batch(ids, positions, flat - 1, ids.reshape(-1)[flat], sum(sums))
 
-    def learnt(self, rows: Sequence[Places]) -> int:
+    def count_learnt(self, rows: Sequence[Places]) -> int:
         """Tokens that are learnt from rows."""
-        places = np.concatenate(rows)
-        return int(self._each(places, "learnt").sum())
+        return int(self.learnt[np.concatenate(rows)].sum())
 
     def _encoded(self, place: int) -> Encoded:
         if place < len(self.data):
             return self.data[place]
         assert self.replay is not None
         return self.replay[place - len(self.data)]
-
-    def _each(self, places: Places, what: str) -> NDArray[np.int32]:
-        files = [self.data, self.replay] if self.replay else [self.data]
-        return np.concatenate([getattr(file, what) for file in files])[places]
 
 
 def _fit(order: Places, lengths: NDArray[np.int32], row_tokens: int) -> list[list[int]]:
