@@ -15,11 +15,13 @@ losses and the same bytes as one that was not. On a GPU, weights are bfloat16 an
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib
 import importlib.util
 import json
 import platform
 import statistics
+import sys
 import tempfile
 import time
 import warnings
@@ -236,7 +238,8 @@ def measure(stage: Stage, folder: Path, rounds: int) -> dict[str, dict[str, Any]
             if stage.recipe.device == "cuda":
                 torch.cuda.empty_cache()
                 torch.cuda.reset_peak_memory_stats()
-            row = system(stage, folder / f"{number}-{name.replace(' ', '-')}")
+            with contextlib.redirect_stdout(sys.stderr):  # both Trainers print
+                row = system(stage, folder / f"{number}-{name.replace(' ', '-')}")
             if stage.recipe.device == "cuda":
                 row["peak_gib"] = torch.cuda.max_memory_allocated() / 2**30
             found[name].append(row)
