@@ -192,8 +192,9 @@ def test_a_log_that_stays_locked_is_given_up_on_closing(path):
 
 
 def test_one_record_that_cannot_be_a_row_costs_itself_alone(path):
-    log = write(path, composed(1), composed(2, started_at=float("nan")), composed(3))
-    assert log.shed == 1
+    lookup = replace(lookup_of(hit(4)), spent_ms=float("inf"))
+    log = write(path, composed(1), composed(2, started_at=float("nan")), lookup, composed(3))
+    assert log.shed == 2
     assert ids(path) == ["turn-1", "turn-3"]
 
 

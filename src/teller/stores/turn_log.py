@@ -12,18 +12,19 @@ import logging
 import threading
 import time
 from collections import OrderedDict, deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from teller.errors import StoreCorrupt, StoreError
 from teller.stores.turn_erasure import empty_journal, erase_step
-from teller.stores.turn_rows import Kind, TurnRow, lookup_row, toggle_row, training_row, turn_row
+from teller.stores.turn_rows import Kind, LookupRow, TurnRow, lookup_row, toggle_row, training_row, turn_row
 from teller.stores.turn_schema import open_writable, translated
 from teller.turn import LookupRecord, ToggleRecord, TrainingRecord, TurnRecord
 
 _log = logging.getLogger("teller.turn_log")
 
 Record = TurnRecord | LookupRecord | ToggleRecord | TrainingRecord
+_Lookup = tuple[str, float]  # tenant and time spent, to the last bit: what a lookup and its turn have in common
 _BATCH_S = 0.5
 _GROUP = 1_000  # records in one transaction at most
 _SLICE = 16  # records that are made into rows before a call gets its turn: a third of a millisecond
@@ -139,12 +140,12 @@ class TurnLog:
         most, rest = _GROUP, len(self._waiting)  # what comes meanwhile is for the next time
         while True:
             group = [self._waiting[place] for place in range(min(rest, most))]
-            self._lone.settle(group)
-            alone = self._lone.due(everything=last and len(group) == rest)
             lost = self.shed - self._shed_said
-            if not (group or alone or lost):
-                return True
             try:
+                self._lone.settle(group)
+                alone = self._lone.due(everything=last and len(group) == rest)
+                if not (group or alone or lost):
+                    return True
                 self._write(group, alone, lost)
             except (StoreCorrupt, TypeError, ValueError, OverflowError) as exc:
                 if len(group) != 1:
@@ -168,22 +169,21 @@ class TurnLog:
             _log.warning("%s; it will be tried again", exc)
         self._failures += 1
 
-    def _write(self, group: Sequence[Record], alone: Sequence[LookupRecord], lost: int) -> None:
+    def _write(self, group: Sequence[Record], alone: Mapping[_Lookup, LookupRow], lost: int) -> None:
         with translated("write", self._path):
             self._transact(group, alone, lost)
         if self._failures:
             _log.warning("the turn log %s can be written again", self._path.name)
         self._failures = 0
 
-    def _transact(self, group: Sequence[Record], alone: Sequence[LookupRecord], lost: int) -> None:
+    def _transact(self, group: Sequence[Record], alone: Mapping[_Lookup, LookupRow], lost: int) -> None:
         turns = self._turn_rows(record for record in group if isinstance(record, TurnRecord))
-        lookups = [lookup_row(record) for record in alone]
         toggles = [toggle_row(record) for record in group if isinstance(record, ToggleRecord)]
         training = [training_row(record) for record in group if isinstance(record, TrainingRecord)]
         run, many = self._connection.execute, self._connection.executemany
         run("BEGIN IMMEDIATE")
         try:
-            kinds = self._kinds_of({row.kind for row in turns} | {kind for kind, _ in lookups})
+            kinds = self._kinds_of({row.kind for row in turns} | {kind for kind, _ in alone.values()})
             row = run("SELECT seq FROM sqlite_sequence WHERE name = 'turn'").fetchone()
             numbered = list(enumerate(turns, 1 + (row[0] if row else 0)))
             many(
@@ -193,7 +193,7 @@ class TurnLog:
             many("INSERT INTO said VALUES (?, ?, ?, ?)", ((number, *row.said) for number, row in numbered))
             many(
                 "INSERT INTO lookup (kind, at, similarity, spent_ms) VALUES (?, ?, ?, ?)",
-                ((kinds[kind], *row) for kind, row in lookups),
+                ((kinds[kind], *row) for kind, row in alone.values()),
             )
             many("INSERT INTO toggle VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?)", toggles)
             many("INSERT INTO training VALUES (NULL, ?, ?, ?, ?, ?, ?, ?)", training)
@@ -251,29 +251,29 @@ class _LoneLookups:
     """Lookups that wait for the end of their turn, which says the same; what is left over had no end."""
 
     def __init__(self) -> None:
-        self._waiting: OrderedDict[tuple[str, float], tuple[float, LookupRecord]] = OrderedDict()
+        self._waiting: OrderedDict[_Lookup, tuple[float, LookupRow]] = OrderedDict()
 
     def settle(self, group: Iterable[Record]) -> None:
         """Take up new lookups and drop those whose turn has ended; the same group again changes nothing."""
         now = time.monotonic()
         for record in group:
             if isinstance(record, LookupRecord):
-                self._waiting[record.tenant, record.spent_ms] = (now, record)
+                self._waiting[record.tenant, record.spent_ms] = (now, lookup_row(record))
             elif isinstance(record, TurnRecord) and "cache" in record.timings_ms:
                 self._waiting.pop((record.scope.tenant, record.timings_ms["cache"]), None)
 
-    def due(self, *, everything: bool) -> list[LookupRecord]:
+    def due(self, *, everything: bool) -> dict[_Lookup, LookupRow]:
         """Those that have waited longer than any turn takes, and the oldest of too many."""
         before = time.monotonic() - _LONGEST_TURN_S
         spare = len(self._waiting) - _PENDING
-        found = []
-        for place, (since, record) in enumerate(self._waiting.values()):
+        found = {}
+        for place, (name, (since, row)) in enumerate(self._waiting.items()):
             if not (everything or since < before or place < spare):
                 break
-            found.append(record)
+            found[name] = row
         return found
 
-    def forget(self, records: Iterable[LookupRecord]) -> None:
+    def forget(self, lookups: Iterable[_Lookup]) -> None:
         """These have been written."""
-        for record in records:
-            self._waiting.pop((record.tenant, record.spent_ms), None)
+        for name in lookups:
+            self._waiting.pop(name, None)

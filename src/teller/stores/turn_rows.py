@@ -51,6 +51,9 @@ class Kind(NamedTuple):
         return self.outcome != "" and not self.is_hit
 
 
+LookupRow = tuple[Kind, tuple[object, ...]]  # and (at, similarity, spent_ms)
+
+
 class TurnRow(NamedTuple):
     """A turn for the tables `turn` and `said`, without its number."""
 
@@ -103,8 +106,8 @@ def _answer_ms(record: TurnRecord) -> float:
     return _finite(sum(timings.values()) - heard - timings.get("speak", 0.0))
 
 
-def lookup_row(record: LookupRecord) -> tuple[Kind, tuple[object, ...]]:
-    """A lookup without a turn: its kind, and (at, similarity, spent_ms)."""
+def lookup_row(record: LookupRecord) -> LookupRow:
+    """A lookup without a turn, as it is kept."""
     data_class = str(record.data_class) if record.data_class is not None else ""
     kind = Kind(_clean(record.tenant), "", "", str(record.outcome), data_class, "", -1, 0, "")
     return kind, (_finite(record.at), _number(record.similarity), _finite(record.spent_ms))
