@@ -125,8 +125,9 @@ class Speed:
 def measure_speed(reader: TurnReader, span: Span, slots: int = 40) -> Speed:
     """Go over the turns of a range once."""
     found = Speed(span, np.zeros(slots, np.int64), toggles=reader.toggles(span))
-    kinds, under_way, minutes = reader.kinds(), _UnderWay(), Counter[int]()
+    under_way, minutes = _UnderWay(), Counter[int]()
     for columns in reader.columns(span):
+        kinds = reader.kinds()  # after the turns: servers go on writing, and new kinds come with them
         measured = _measured(columns)
         whole_s = measured[:, -1] / 1_000
         found.turns += len(columns.id)
