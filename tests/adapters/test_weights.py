@@ -15,6 +15,7 @@ from tests.adapters.adapter_folder import (
     config,
     manifest_of,
     matrices,
+    with_header,
     write_adapter,
 )
 
@@ -207,6 +208,36 @@ def test_a_link_in_the_folder_is_refused(tmp_path, name):
     (folder / name).symlink_to(tmp_path / "outside")
     with pytest.raises(InputError, match="a symlink"):
         check_folder(folder)
+
+
+@pytest.mark.parametrize("old", [b'"pt"', b'"format"'])
+def test_remarks_that_no_signature_covers_are_refused(tmp_path, old):
+    path = write_adapter(tmp_path) / MODEL_FILE
+    path.write_bytes(path.read_bytes().replace(old, old[:-2] + b'x"', 1))
+    with pytest.raises(InputError, match="no signature covers"):
+        check_folder(tmp_path)
+
+
+@pytest.mark.parametrize("text", ["\ud800", "\x1b[2J", "\n"])
+def test_what_a_file_says_cannot_steer_the_terminal_that_shows_the_reason(tmp_path, text):
+    broken = [
+        ({"adapter_config.json": config(r=text)}, {}),
+        ({"adapter_config.json": config() | {text: 1}}, {}),
+        ({}, {FIRST_A: {"dtype": text, "shape": [], "data_offsets": [0, 4]}}),
+        ({}, {FIRST_A: {"dtype": "F32", "shape": text, "data_offsets": [0, 4]}}),
+        ({}, {FIRST_A: {"dtype": "F32", "shape": [], "data_offsets": text}}),
+        ({}, {text: {"dtype": "F32", "shape": [], "data_offsets": [0, 4]}}),
+        ({"manifest.json": {text: 1}}, {}),
+    ]
+    for files, header in broken:
+        folder = write_adapter(tmp_path, with_manifest=False)
+        if header:
+            (folder / MODEL_FILE).write_bytes(with_header(header, bytes(4)))
+        for name, content in files.items():
+            (folder / name).write_text(json.dumps(content))
+        with pytest.raises(InputError) as caught:
+            check_folder(folder)
+        assert str(caught.value).isprintable()
 
 
 def test_a_pipe_is_refused_and_not_waited_for(tmp_path):

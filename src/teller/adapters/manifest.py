@@ -76,6 +76,9 @@ class Manifest:
         for key in ("base_tensors", "adapter_tensors"):
             for tensor, digest in getattr(self, key).items():
                 _want_sha256(f"{key}[{tensor!r}]", digest)
+        for name in (*self.adapter_tensors, *self.trained):
+            if not name.isprintable():
+                _refuse("trained or adapter_tensors", repr(name[:80]), "names that can be printed")
         if self.base_digest != digest_of(self.base_tensors):
             _refuse("base_digest", f"{self.base_digest[:80]!r}", "the digest of base_tensors")
         _want_sha256("data_sha256", self.data_sha256)
@@ -114,7 +117,11 @@ def read_manifest(data: bytes) -> Manifest:
     if not isinstance(content, dict):
         raise InputError("manifest.json: not an object; wanted the manifest of an adapter")
     for key in sorted(_READERS.keys() ^ content.keys()):
-        _refuse(key, "nothing" if key in _READERS else "a key", "just the keys that a manifest has")
+        _refuse(
+            key if key.isprintable() else ascii(key),
+            "nothing" if key in _READERS else "a key",
+            "just the keys that a manifest has",
+        )
     read = {}
     for key, reader in _READERS.items():
         try:

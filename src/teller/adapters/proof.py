@@ -275,4 +275,4 @@ def _plain_names(digests: Mapping[str, str]) -> dict[str, str]:
 
 
 def _refuse(key: str, value: Any, why: str) -> NoReturn:
-    raise InputError(f"{CONFIG_FILE}: {key} is {str(value)[:100]!r}: {why}")
+    raise InputError(f"{CONFIG_FILE}: {key if key.isprintable() else ascii(key)} is {str(value)[:100]!r}: {why}")

@@ -72,6 +72,10 @@ class TensorFile:
         path: a regular file, no symlink.
         limits: that its header is held to.
 
+    Attributes:
+        tensors: by name.
+        remarks: the header's __metadata__, which says nothing about the tensors.
+
     Raises:
         InputError: naming the file and what is wrong, if it is not such a file from the first byte to the last.
     """
@@ -80,7 +84,7 @@ class TensorFile:
         self._limits = limits
         self._file = open_regular(path, max_bytes=limits.file_bytes)
         try:
-            self.tensors: Mapping[str, Tensor] = _read_header(self._file, path.name, limits)
+            self.tensors, self.remarks = _read_header(self._file, path.name, limits)
         except BaseException:
             self._file.close()
             raise
@@ -182,7 +186,7 @@ def weight_files(folder: Path) -> list[Path]:
     return files
 
 
-def _read_header(file: BinaryIO, name: str, limits: Limits) -> dict[str, Tensor]:
+def _read_header(file: BinaryIO, name: str, limits: Limits) -> tuple[dict[str, Tensor], dict[str, str]]:
     size = os.fstat(file.fileno()).st_size
     lead = file.read(8)
     if lead[:2] in {b"PK", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05"}:
@@ -199,17 +203,14 @@ def _read_header(file: BinaryIO, name: str, limits: Limits) -> dict[str, Tensor]
     header = parse_json(file.read(length), f"{name}: header", max_bytes=limits.header_bytes)
     if not isinstance(header, dict):
         _refuse(name, "a header that is no object")
-    _check_remarks(header.pop("__metadata__", {}), name)
+    remarks = header.pop("__metadata__", {})
+    if not isinstance(remarks, dict) or not all(isinstance(value, str) for value in remarks.values()):
+        _refuse(name, "a __metadata__ that is not texts by name")
     if len(header) > limits.tensors:
         _refuse(name, f"{len(header)} tensors; wanted at most {limits.tensors}")
     tensors = {key: _tensor(key, entry, 8 + length, name) for key, entry in header.items()}
     _check_layout(tensors, 8 + length, size, name)
-    return tensors
-
-
-def _check_remarks(remarks: Any, name: str) -> None:
-    if not isinstance(remarks, dict) or not all(isinstance(value, str) for value in remarks.values()):
-        _refuse(name, "a __metadata__ that is not texts by name")
+    return tensors, remarks
 
 
 def _tensor(key: str, entry: Any, data_start: int, name: str) -> Tensor:
@@ -219,16 +220,16 @@ def _tensor(key: str, entry: Any, data_start: int, name: str) -> Tensor:
         _refuse(name, f"{key[:200]}: no dtype, shape and data_offsets, or more than these")
     dtype, shape, offsets = entry["dtype"], entry["shape"], entry["data_offsets"]
     if not isinstance(dtype, str) or dtype not in _ITEM_BYTES:
-        _refuse(name, f"{key[:200]}: the dtype {str(dtype)[:40]!r}; wanted {', '.join(_ITEM_BYTES)}")
+        _refuse(name, f"{key[:200]}: the dtype {repr(dtype)[:40]}; wanted {', '.join(_ITEM_BYTES)}")
     if not _are_counts(shape) or len(shape) > _MAX_DIMENSIONS:
-        _refuse(name, f"{key[:200]}: the shape {str(shape)[:80]}; wanted up to {_MAX_DIMENSIONS} whole numbers")
+        _refuse(name, f"{key[:200]}: the shape {repr(shape)[:80]}; wanted up to {_MAX_DIMENSIONS} whole numbers")
     if (
         not _are_counts(offsets)
         or len(offsets) != 2
         or offsets[1] - offsets[0] != math.prod(shape) * _ITEM_BYTES[dtype]
     ):
         _refuse(
-            name, f"{key[:200]}: the data_offsets {str(offsets)[:80]}; wanted the bytes of {dtype} {str(shape)[:80]}"
+            name, f"{key[:200]}: the data_offsets {repr(offsets)[:80]}; wanted the bytes of {dtype} {repr(shape)[:80]}"
         )
     return Tensor(dtype, tuple(shape), data_start + offsets[0], data_start + offsets[1])
 

@@ -129,6 +129,10 @@ def check_folder(
             f"the one that is served has {base_digest[:12]}"
         )
     with TensorFile(folder / MODEL_FILE, limits) as file:
+        if file.remarks.items() - {("format", "pt")}:
+            raise InputError(
+                f"{MODEL_FILE}: remarks in its header, which no signature covers: {repr(file.remarks)[:200]}"
+            )
         layers = _layers(base, manifest, file.tensors)
         modules = check_config(config, layers)
         _check_names(file.tensors, modules)
