@@ -193,8 +193,10 @@ def test_a_log_that_stays_locked_is_given_up_on_closing(path):
 
 def test_one_record_that_cannot_be_a_row_costs_itself_alone(path):
     lookup = replace(lookup_of(hit(4)), spent_ms=float("inf"))
-    log = write(path, composed(1), composed(2, started_at=float("nan")), lookup, composed(3))
-    assert log.shed == 2
+    log = write(
+        path, composed(1), composed(2, started_at=float("nan")), lookup, replace(ENABLED, at=1e300), composed(3)
+    )
+    assert log.shed == 3
     assert ids(path) == ["turn-1", "turn-3"]
 
 

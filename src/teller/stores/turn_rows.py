@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from teller.stores.turn_schema import STAGES
 from teller.turn import Answer, DataClass, LookupRecord, Source, ToggleRecord, TrainingRecord, TurnRecord
 
+_LATEST = 1e11  # Unix time that calendars can show: the year 5138
 _TIMINGS = struct.Struct(f"<{len(STAGES)}f")
 
 
@@ -87,7 +88,7 @@ def turn_row(record: TurnRecord, *, keep_text: bool) -> TurnRow:
     private = answer.data_class is DataClass.CUSTOMER
     return TurnRow(
         Kind(*map(_clean, kind)),
-        (_clean(record.turn_id), _clean(record.call_id), _finite(record.started_at)),
+        (_clean(record.turn_id), _clean(record.call_id), _unix_s(record.started_at)),
         (_answer_ms(record), int(record.pieces), _number(record.similarity), blob),
         (
             _clean(record.question.text) if keep_text else None,
@@ -110,19 +111,19 @@ def lookup_row(record: LookupRecord) -> LookupRow:
     """A lookup without a turn, as it is kept."""
     data_class = str(record.data_class) if record.data_class is not None else ""
     kind = Kind(_clean(record.tenant), "", "", str(record.outcome), data_class, "", -1, 0, "")
-    return kind, (_finite(record.at), _number(record.similarity), _finite(record.spent_ms))
+    return kind, (_unix_s(record.at), _number(record.similarity), _finite(record.spent_ms))
 
 
 def toggle_row(record: ToggleRecord) -> tuple[object, ...]:
     """The columns of `toggle` but its number."""
-    row = (record.at, str(record.toggle), record.before, record.after, record.who, record.why, record.canary)
-    return (*map(_clean, row), _finite(record.share))
+    row = (str(record.toggle), record.before, record.after, record.who, record.why, record.canary)
+    return (_unix_s(record.at), *map(_clean, row), _finite(record.share))
 
 
 def training_row(record: TrainingRecord) -> tuple[object, ...]:
     """The columns of `training` but its number."""
     losses = map(_number, (record.loss, record.tokens_per_s, record.held_out_loss))
-    return (_finite(record.at), _clean(record.name), record.step, record.steps, *losses)
+    return (_unix_s(record.at), _clean(record.name), record.step, record.steps, *losses)
 
 
 def timings_of(blob: bytes) -> dict[str, float]:
@@ -165,4 +166,10 @@ def _number(value: float | None) -> float | None:
 def _finite(value: float) -> float:
     if not math.isfinite(value):
         raise ValueError(f"{value} where a number is wanted")
+    return float(value)
+
+
+def _unix_s(value: float) -> float:
+    if not 0 <= value < _LATEST:  # also not a number
+        raise ValueError(f"{value} where a Unix time is wanted")
     return float(value)
