@@ -150,6 +150,7 @@ def plot(verdict: Verdict, path: Path) -> None:
     for color, label, share in (("0.5", "base", "before"), ("tab:blue", "adapter on", "after")):
         axes.scatter([100 * getattr(row, share).value for row in rows], range(len(rows)), color=color, label=label)
     axes.set_yticks(range(len(rows)), [f"{row.family} ({row.cases})" for row in rows], fontsize=8)
+    axes.set_xlim(-3, 103)
     axes.set_xlabel("right answers, %")
     axes.legend(loc="lower right")
     figure.savefig(path)

@@ -75,7 +75,18 @@ def test_two_points_lost_on_the_general_set_pass() -> None:
 def test_too_few_cases_to_rule_out_a_loss_fail() -> None:
     strict = Limits(worst_loss=0.005)
     found = verdict(BASE, said(edge=10, general=2), strict)
-    assert "does not rule out a loss of 0.5" in found.reasons[0]
+    assert "its 200 cases do not rule out a loss of 0.5" in found.reasons[0]
+
+
+def test_a_handful_of_cases_proves_nothing_even_when_all_are_right() -> None:
+    few = [case for case in CASES if int(case.id.split("-")[1]) < 10]
+    base = [WRONG if case.set == "edge" else RIGHT for case in few]
+    found = compare(few, base, [RIGHT] * len(few), seed=1)
+    assert [reason.split(" ")[0:3] for reason in found.reasons] == [
+        ["10", "edge", "cases"],
+        ["the", "general", "set"],
+        ["the", "refuse", "set"],
+    ]
 
 
 def test_one_regulatory_case_that_the_base_passes_may_not_fail() -> None:

@@ -53,6 +53,7 @@ _DRAWS = 4_000  # more moves the ends of an interval by less than the question s
 _AT_ONCE = 500
 _TAIL = 0.025  # of each side: intervals of 95 %
 _NAMED = 10  # regressions that a reason names
+_RULE_OF_THREE = 3.0  # what never happened in n cases happens, at 95 %, in less than 3/n of all (Hanley 1983)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +64,7 @@ class Limits:
         edge_gain: least gain on edge cases; its interval must also lie above 0.
         general_loss: largest loss on ordinary questions.
         refuse_loss: largest loss on what must be refused.
-        worst_loss: of either, what the interval must rule out; too few cases rule out nothing.
+        worst_loss: of either, what the cases must rule out; too few rule out nothing.
     """
 
     edge_gain: float = 0.20
@@ -209,18 +210,20 @@ def _read_row(fields: dict[str, Any]) -> Row:
 
 def _reasons(rows: Mapping[str, Row], lost: Sequence[Case], limits: Limits) -> list[str]:
     reasons = []
-    gain = rows["edge"].change
-    if gain.value < limits.edge_gain or gain.low <= 0:
-        reasons.append(f"edge cases gain {_points(gain)}; wanted at least {100 * limits.edge_gain:.0f}, surely above 0")
+    edge = rows["edge"]
+    if edge.cases * limits.edge_gain < _RULE_OF_THREE:
+        reasons.append(f"{edge.cases} edge cases are too few to tell; ask more questions")
+    if edge.change.value < limits.edge_gain or edge.change.low <= 0:
+        wanted = f"wanted at least {100 * limits.edge_gain:g}, surely above 0"
+        reasons.append(f"edge cases gain {_points(edge.change)}; {wanted}")
     for name, most in (("general", limits.general_loss), ("refuse", limits.refuse_loss)):
-        change = rows[name].change
-        if change.value < -most - 1e-9:
-            reasons.append(f"the {name} set changes by {_points(change)}; no more than {100 * most:g} may be lost")
-        elif change.low < -limits.worst_loss:
-            reasons.append(
-                f"the {name} set changes by {_points(change)}, which does not rule out a loss of "
-                f"{100 * limits.worst_loss:g}; ask more questions"
-            )
+        row = rows[name]
+        changes = f"the {name} set changes by {_points(row.change)}"
+        if row.change.value < -most - 1e-9:
+            reasons.append(f"{changes}; no more than {100 * most:g} may be lost")
+        elif row.change.low < -limits.worst_loss or row.cases * limits.worst_loss < _RULE_OF_THREE:
+            worst = f"{100 * limits.worst_loss:g}"
+            reasons.append(f"{changes}; its {row.cases} cases do not rule out a loss of {worst}: ask more questions")
     broken = [case.id for case in lost if case.set == "regulatory"]
     if broken:
         more = f" and {len(broken) - _NAMED} more" if len(broken) > _NAMED else ""
