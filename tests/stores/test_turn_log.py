@@ -133,6 +133,15 @@ def test_two_servers_write_to_one_log(path):
         assert len(reader.kinds()) == 2
 
 
+def test_a_toggle_that_two_servers_tell_of_is_kept_once(path):
+    logs = [TurnLog(path), TurnLog(path)]
+    for log in logs:
+        tell(log, ENABLED, replace(ENABLED, at=START + 51))
+        log.close()
+    with TurnReader(path) as reader:
+        assert [toggle.at for toggle in reader.toggles(EVER)] == [START + 50, START + 51]
+
+
 def test_a_log_that_cannot_be_written_sheds_and_says_so_when_it_can_again(path, caplog):
     log = TurnLog(path, most_waiting=100, busy_timeout_s=0.01, clock=lambda: START)
     other = sqlite3.connect(path, isolation_level=None)

@@ -195,7 +195,7 @@ class TurnLog:
                 "INSERT INTO lookup (kind, at, similarity, spent_ms) VALUES (?, ?, ?, ?)",
                 ((kinds[kind], *row) for kind, row in alone.values()),
             )
-            many("INSERT INTO toggle VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?)", toggles)
+            many("INSERT OR IGNORE INTO toggle VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?)", toggles)
             many("INSERT INTO training VALUES (NULL, ?, ?, ?, ?, ?, ?, ?)", training)
             if lost:
                 run("INSERT INTO shed (at, records) VALUES (?, ?)", (self._clock(), lost))

@@ -77,6 +77,8 @@ CREATE TABLE toggle (
     canary TEXT,
     share REAL NOT NULL
 );
+-- every server tells of the same toggle, it is kept once
+CREATE UNIQUE INDEX toggle_once ON toggle (at, toggle, who, coalesce(before, ''), coalesce(after, ''));
 CREATE TABLE training (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     at REAL NOT NULL,
