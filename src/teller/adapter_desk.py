@@ -267,6 +267,8 @@ def _base_step(settings: Settings, manifest: Manifest) -> Step:
     differ = sorted(
         key for key in here.keys() | manifest.base_tensors.keys() if here.get(key) != manifest.base_tensors.get(key)
     )
+    if differ and manifest.base_name != settings.engines.local_model:
+        return Step(name, None, f"another base model is here; it was trained on {manifest.base_name}")
     if differ:
         return Step(name, False, f"{len(differ)} tensors differ from the base model here, as {differ[0]}")
     return Step(name, True, f"all {len(here)} tensors after training are those of the base model here")
