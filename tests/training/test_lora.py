@@ -223,6 +223,17 @@ def test_no_replay_is_an_error_unless_it_is_meant(base, tmp_path):
     assert any("no replay" in warning for warning in trained.warnings)
 
 
+@pytest.mark.engine
+def test_teller_nano_brings_its_own_replay(tmp_path):
+    data = write_jsonl(tmp_path / "data.jsonl", conversations(12))
+
+    trained = train(Recipe(name="nano-lora", base="teller-nano", data=data, output=tmp_path / "out", epochs=1, rank=4))
+
+    assert trained.manifest.base_name == "teller-nano"
+    assert len(trained.manifest.recipe["replay_sha256"]) == 64
+    assert trained.manifest.metrics["tokens"] > 12 * 20
+
+
 def test_training_stops_early_and_keeps_the_best(base, tmp_path):
     trained = train(made_recipe(base, tmp_path, learning_rate=1.0, epochs=8, patience=2, measurements_per_epoch=4))
 

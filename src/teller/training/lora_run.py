@@ -135,9 +135,9 @@ class Run:
             StoreError: if a checkpoint cannot be written; the one before is kept.
         """
         check_optimizer(self.optimizer, self.learnt)
-        begun = time.perf_counter()
         if not self.progress.step and len(self._held_out):
             self._note_measurement(0)
+        begun = time.perf_counter()
         step = self.progress.step + 1
         loss, tokens = self._learn(step, self._rows_of(step))
         spent = time.perf_counter() - begun

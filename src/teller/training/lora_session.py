@@ -10,6 +10,7 @@ import fcntl
 import hashlib
 import importlib.metadata
 import json
+import math
 import os
 import shutil
 import time
@@ -53,7 +54,7 @@ from teller.training.tensor_digests import check_as_stored, digests
 from teller.training.token_file import TokenFile, encode_file
 from teller.turn import TrainingRecord
 
-_REPLAY_CONVERSATIONS = 4_000  # of teller-nano's own corpus; drawn from anew in each epoch
+_MOST_REPLAY = 4_000  # conversations of teller-nano's own corpus; each epoch draws some of them
 _QUESTIONS = 4
 
 
@@ -122,6 +123,9 @@ class Session:
             InputError: if anything but the LoRA matrices of the configuration changed; nothing is written.
             StoreError: if it cannot be written; the checkpoint stays.
         """
+        done = self.run.progress
+        if done.held_out and done.best.loss >= done.held_out[0][1]:
+            self.warnings.append("on what was held out the adapter is no better than the base model")
         matrices = self.run.take_best()
         with self._timed():
             trained = trainable(self.model).keys() | self.run.learnt.keys()
@@ -134,7 +138,6 @@ class Session:
         manifest = check_folder(self.recipe.output).manifest
         assert manifest is not None
         self._accelerator.wait_for_everyone()  # the first process may move the folder away
-        done = self.run.progress
         return Trained(
             folder=self.recipe.output,
             manifest=manifest,
@@ -161,7 +164,7 @@ class Session:
     def _encode(self) -> tuple[Pool, dict[str, Any]]:
         recipe, number = self.recipe, self._accelerator.process_index
         data, data_sha256 = encode_file(recipe.data, self._encoder, recipe.work / f"data-{number}.tokens")
-        mixed, mixed_sha256 = self._encode_replay(number)
+        mixed, mixed_sha256 = self._encode_replay(number, len(data))
         pool = Pool.split(
             data,
             mixed,
@@ -177,7 +180,8 @@ class Session:
         identity = {"data_sha256": data_sha256, "replay_sha256": mixed_sha256}
         return pool, identity | {"template_sha256": self._encoder.template_sha256}
 
-    def _encode_replay(self, number: int) -> tuple[TokenFile | None, str]:
+    def _encode_replay(self, number: int, conversations: int) -> tuple[TokenFile | None, str]:
+        """General conversations, for as many of data; and their SHA-256."""
         recipe = self.recipe
         if not recipe.replay_share:
             self.warnings.append("no replay: what the base model knows otherwise may be lost while the adapter is on")
@@ -185,7 +189,8 @@ class Session:
         source = recipe.replay
         if source is None and recipe.base == NANO:
             source = recipe.work / f"replay-{number}.jsonl"
-            rows = islice(replay(recipe.seed), _REPLAY_CONVERSATIONS)
+            wanted = math.ceil(conversations * recipe.replay_share / (1 - recipe.replay_share)) * recipe.epochs
+            rows = islice(replay(recipe.seed), min(wanted, _MOST_REPLAY))
             write_whole(source, "".join(f"{json.dumps(row)}\n" for row in rows).encode())
         if source is None:
             raise InputError(
