@@ -3,11 +3,23 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from teller.adapters.cases import Case, cases_digest, check, judge, read_actions, read_cases, read_checks, read_edge_ids
+from teller.adapters.cases import (
+    SETS,
+    Case,
+    cases_digest,
+    check,
+    judge,
+    read_actions,
+    read_cases,
+    read_checks,
+    read_edge_ids,
+    read_gate,
+)
 from teller.errors import InputError
 
 SPOKEN = {"limit": "£300", "days": "10", "notice": "90 days"}
@@ -163,6 +175,36 @@ def test_an_action_code_is_in_snake_case() -> None:
     assert read_actions('"a.b" = "freeze_card"', "actions.toml") == {"a.b": "freeze_card"}
     with pytest.raises(InputError, match="'Freeze Card'"):
         read_actions('"a.b" = "Freeze Card"', "actions.toml")
+
+
+def gate_folder(folder: Path) -> Path:
+    (folder / "checks.toml").write_text(CHECKS)
+    (folder / "actions.toml").write_text('"cards.swallowed" = "freeze_card"')
+    for name in SETS:
+        (folder / f"{name}.jsonl").write_text("\ufeff" + line(id=f"{name}-1", set=name), encoding="utf-8")
+    return folder
+
+
+def test_a_folder_has_a_file_for_each_set(tmp_path: Path) -> None:
+    cases = read_gate(gate_folder(tmp_path), SPOKEN)
+    assert [(one.id, one.action) for one in cases] == [(f"{name}-1", "freeze_card") for name in SETS]
+
+
+def test_a_file_that_is_missing_or_not_text_is_named(tmp_path: Path) -> None:
+    folder = gate_folder(tmp_path)
+    (folder / "refuse.jsonl").write_bytes(b"\xff\xfe")
+    with pytest.raises(InputError, match=r"refuse\.jsonl: cannot be read as UTF-8"):
+        read_gate(folder, SPOKEN)
+    (folder / "refuse.jsonl").unlink()
+    with pytest.raises(InputError, match=r"refuse\.jsonl: cannot be read"):
+        read_gate(folder, SPOKEN)
+
+
+def test_an_id_in_two_files_is_refused(tmp_path: Path) -> None:
+    folder = gate_folder(tmp_path)
+    (folder / "general.jsonl").write_text(line(id="edge-1", set="general"))
+    with pytest.raises(InputError, match="used in two files"):
+        read_gate(folder, SPOKEN)
 
 
 def test_edge_ids_come_with_their_families_in_order() -> None:

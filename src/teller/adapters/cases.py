@@ -28,6 +28,7 @@ _NEEDED = ("id", "set", "family", "question")
 _KINDS = (ValueKind.MONEY, ValueKind.PERCENT, ValueKind.DURATION)
 _PLACEHOLDER = re.compile(r"\{([a-z0-9_]+)\}")
 _NO_NAMES = Catalogue()
+_MAX_FILE_BYTES = 64 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,7 +125,8 @@ def _occurs(alternatives: str, words: str) -> bool:
 
 def _pattern(phrase: str) -> str:
     """The pattern of a phrase over `_plain` words: "lower* payments" finds "lowering payments"."""
-    parts = (re.escape(_plain(word)) + (r"\w*" if word.endswith("*") else "") for word in phrase.split())
+    words = (word for word in phrase.split() if _plain(word))
+    parts = (re.escape(_plain(word)) + (r"\w*" if word.endswith("*") else "") for word in words)
     return rf"\b{' '.join(parts)}\b"
 
 
@@ -288,6 +290,8 @@ def _toml(text: str, source: str) -> dict[str, Any]:
 
 def _read(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8")
+        if path.stat().st_size > _MAX_FILE_BYTES:
+            raise InputError(f"{path.name}: larger than {_MAX_FILE_BYTES >> 20} MB; ask fewer questions")
+        return path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as exc:
         raise InputError(f"{path.name}: cannot be read as UTF-8 text ({type(exc).__name__})") from exc
