@@ -210,7 +210,7 @@ async def test_numbers_that_are_not_finite_end_their_own_answer_alone(model, fol
 async def test_answers_that_nobody_waits_for_free_their_rows(base):
     model = LocalModel(base, device="cpu", max_new_tokens=5, limits=Limits(first_s=20, stall_s=20, attempts=1))
     for _ in range(3):
-        answers = [model.generate(asking("Hours?")) for _ in range(20)]
+        answers = [model.generate(asking("Hours?")) for _ in range(30)]
         await asyncio.gather(*(anext(answer) for answer in answers))
         await asyncio.gather(*(answer.aclose() for answer in answers))
     with pytest.raises(EngineError, match="ended its answer early: length"):
