@@ -285,6 +285,7 @@ def test_lookups_that_were_cut_off_are_told(home):
     view = home.json("--cache-hits")
     assert (view["turns"], view["unfinished_turns"], view["hits"]) == (0, 1, 1)
     assert "100.00%" in home.text("--cache-hits")
+    assert "turns that were cut off" in home.text("--cache-hits")
 
 
 def test_one_thing_at_a_time_and_options_where_they_belong(used):

@@ -92,6 +92,8 @@ def hits_rows(view: View) -> list[tuple[str, ...]]:
         _compared("time saved", view, before, "saved_s", duration),
         _compared("tokens saved", view, before, "saved_tokens", count),
     ]
+    if view["unfinished_turns"] or before["unfinished_turns"]:
+        rows.insert(3, _compared("of both in turns that were cut off", view, before, "unfinished_turns", count))
     if view["saved_money"] is not None:
         rows.append(
             _compared(f"money saved, {view['currency']}", view, before, "saved_money", lambda value: f"{value:,.2f}")
