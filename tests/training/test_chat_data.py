@@ -1,7 +1,12 @@
+import contextlib
 import json
+import tempfile
+import tracemalloc
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from tests.training.tiny_chats import chat, write_jsonl
 
 from teller.errors import InputError
@@ -93,3 +98,30 @@ def test_a_file_that_is_not_there_or_of_another_kind_is_refused(tmp_path):
         read(tmp_path / "none.jsonl")
     with pytest.raises(InputError, match="wanted a file of conversations"):
         read(tmp_path / "weights.bin")
+
+
+def test_a_file_is_never_held_whole(tmp_path):
+    line = json.dumps(chat("Where is my card? " * 100, "Here. " * 200)) + "\n"
+    path = written(tmp_path, line.encode() * 4_000)
+    assert path.stat().st_size > 10 << 20
+
+    tracemalloc.start()
+    count = sum(1 for _ in ChatFile(path).conversations(Problems()))
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert count == 4_000
+    assert most < 3 << 20
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.binary(max_size=60) | st.sampled_from([b'{"messages": [{"role": "user"', b'"a,b', b"]}"])),
+    st.booleans(),
+)
+def test_whatever_a_file_holds_the_error_is_ours(lines, is_csv):
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / ("a.csv" if is_csv else "a.jsonl")
+        path.write_bytes((b"question,answer\n" if is_csv else b"") + b"\n".join(lines))
+        with contextlib.suppress(InputError):
+            read(path)
