@@ -4,7 +4,8 @@
 
 Two arms take turns in blocks of 50 in one process, so that both meet the same machine. `off` has no observer; `on` has
 metrics, a line of JSON for each turn (to a file that is thrown away) and OpenTelemetry spans (to an exporter that
-throws them away). `path` is the wall time of one turn as its caller waits for it. `beside` is processor time of
+throws them away). `path` is the time of one turn: wall time, as its caller waits for it, and processor time, in which
+other work on the machine does not show. `beside` is processor time of
 folding, between turns: with everything on, and with metrics alone, which is the default. `together` runs 50 callers at
 once and folds while they run, as a server does, and counts turns: what the path does not show must show there.
 """
@@ -128,16 +129,18 @@ async def open_arms(stream: io.StringIO) -> Arms:
 
 async def path(arms: Arms, turns: int, stream: io.StringIO) -> dict[str, Any]:
     """Wall time of a turn, in microseconds, by arm; blocks alternate, and which goes first alternates too."""
-    taken: dict[str, list[float]] = {"off": [], "on": []}
+    taken: dict[str, list[tuple[float, float]]] = {"off": [], "on": []}
     for block in range(turns // BLOCK):
         order = [("off", arms.off), ("on", arms.on)]
         for name, orchestrator in order if block % 2 else order[::-1]:
             taken[name] += [await _turn(orchestrator) for _ in range(BLOCK)]
         arms.everything.fold()
         _rewind(stream)
-    figures: dict[str, Any] = {name: _percentiles(times) for name, times in taken.items()}
-    off, on = figures["off"], figures["on"]
-    figures["overhead"] = {name: round(on[name] / off[name] - 1, 4) for name in off}
+    figures: dict[str, Any] = {}
+    for place, kind in enumerate(("wall", "processor")):
+        off, on = (_percentiles([one[place] for one in taken[name]]) for name in ("off", "on"))
+        overhead = {share: round(on[share] / off[share] - 1, 4) for share in off}
+        figures |= {f"{kind}, off": off, f"{kind}, on": on, f"{kind}, overhead": overhead}
     return figures
 
 
@@ -186,13 +189,13 @@ async def _caller(orchestrator: Orchestrator, recorder: Recorder | None, turns: 
             await asyncio.sleep(0)
 
 
-async def _turn(orchestrator: Orchestrator) -> float:
-    """One turn of a call of its own; its wall time in microseconds."""
+async def _turn(orchestrator: Orchestrator) -> tuple[float, float]:
+    """One turn of a call of its own; its wall time and its processor time in microseconds."""
     call = Call(id=uuid.uuid4().hex, scope=Scope("bank", "en-GB"))
-    started = time.perf_counter()
+    started, worked = time.perf_counter(), time.thread_time()
     async for event in orchestrator.turn(Transcript(QUESTION), call, speak=False):
         last = event
-    spent = (time.perf_counter() - started) * 1e6
+    spent = (time.perf_counter() - started) * 1e6, (time.thread_time() - worked) * 1e6
     assert isinstance(last, Done)
     return spent
 
@@ -210,7 +213,7 @@ def _percentiles(times: Sequence[float]) -> dict[str, float]:
 def _shown(found: Mapping[str, Any]) -> str:
     path_us, beside_us, rates = found["path_us"], found["beside_us"], found["together"]
     lines = [f"{found['machine']}", "", "a cache hit, as its caller waits for it, microseconds"]
-    lines += [f"  {arm:<10}" + "  ".join(f"{name} {value}" for name, value in path_us[arm].items()) for arm in path_us]
+    lines += [f"  {arm:<20}" + "  ".join(f"{name} {value}" for name, value in path_us[arm].items()) for arm in path_us]
     lines += ["beside the path, processor microseconds a turn"]
     lines += [f"  {name:<10} {value}" for name, value in beside_us.items()]
     lines += ["50 callers at once, turns for each second of processor time"]

@@ -10,7 +10,7 @@ from tests.bots import FREEZE, QUESTION, ScriptedBot
 from teller.audio import Pcm
 from teller.call import Call, CallEvent, Pin, State
 from teller.engines.scripted import Fault, ScriptedGenerator, ScriptedLog, ScriptedSynthesizer, ScriptedTranscriber
-from teller.errors import CallError, EngineError, InputError, StoreError
+from teller.errors import CallError, EngineError, EngineTimeout, InputError, StoreError
 from teller.ports import Event
 from teller.turn import Done, Heard, MissReason, Question, Said, Sound, Source, Speech, Transcript
 
@@ -138,6 +138,16 @@ async def test_a_synthesizer_that_fails_leaves_the_written_answer():
 
     assert isinstance(events[-1], Done)
     assert not any(isinstance(event, Sound) for event in events)
+
+
+async def test_a_transcriber_that_stalls_is_told_in_time_and_the_call_listens_again():
+    bot = ScriptedBot(transcriber=ScriptedTranscriber([QUESTION] * 2, delay_s=60.0), budgets={"hear_within_s": 0.05})
+    call = bot.call()
+
+    with pytest.raises(EngineTimeout, match=r"within 0.05 s; say it again"):
+        await events_of(bot, SPEECH, call)
+
+    assert call.state is State.LISTENING
 
 
 async def test_a_synthesizer_that_stalls_leaves_the_written_answer_and_what_was_said_so_far():

@@ -118,6 +118,9 @@ class EngineSettings(_Section):
     generator_timeout_s: float = Field(
         default=8.0, gt=0, le=120, description="longest wait for the generator; then the approved text is spoken"
     )
+    transcriber_timeout_s: float = Field(
+        default=20.0, gt=0, le=120, description="longest wait for an utterance to be heard; then it is asked for again"
+    )
     synthesizer_timeout_s: float = Field(
         default=10.0, gt=0, le=120, description="longest wait for the next piece of sound; the written answer stands"
     )

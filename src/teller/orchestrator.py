@@ -21,7 +21,7 @@ from teller.banking.tools import Toolbox
 from teller.cache.partition import Basis
 from teller.cache.semantic import SemanticCache
 from teller.call import Call, CallEvent, Pin, State
-from teller.errors import EngineError, StoreError
+from teller.errors import EngineError, EngineTimeout, StoreError
 from teller.ports import Asked, Clock, Embedder, Generator, KnowledgeIndex, Observer, Passage, Synthesizer, Transcriber
 from teller.prompts import answer_prompt, spoken_part
 from teller.redaction import nothing_heard, redact
@@ -78,6 +78,7 @@ class Orchestrator:
 
     Attributes:
         transcriber, synthesizer: None where the channel is text only.
+        hear_within_s: longest wait for the transcriber.
         generate_within_s: longest wait for the generator before the approved text is spoken instead.
         cache_within_s: longest wait for a lookup in the cache, which is a miss then, and for an answer to be kept.
         knowledge_within_s: longest wait for the knowledge, which then cannot be asked, and for the grounding check.
@@ -95,6 +96,7 @@ class Orchestrator:
     observer: Observer
     clock: Clock
     catalogue: Catalogue
+    hear_within_s: float = 20.0
     generate_within_s: float = 8.0
     cache_within_s: float = 2.0
     knowledge_within_s: float = 5.0
@@ -110,7 +112,7 @@ class Orchestrator:
         Raises:
             InputError: if typed text is empty, too long or unreadable.
             CallError: if the call has ended or has a turn running.
-            EngineError: if speech cannot be heard at all.
+            EngineError: if speech cannot be heard at all; EngineTimeout if not in time.
         """
         call.advance(CallEvent.ASKED)
         call.pin = call.pin or self.pin(call)
@@ -154,7 +156,13 @@ class Orchestrator:
             return heard
         if self.transcriber is None:
             raise EngineError("speech came in, but engines.transcriber is 'none'")
-        return await self.transcriber.transcribe(heard)
+        try:
+            async with asyncio.timeout(self.hear_within_s):
+                return await self.transcriber.transcribe(heard)
+        except TimeoutError:
+            raise EngineTimeout(
+                f"nothing was heard within {self.hear_within_s:g} s; say it again, or type it"
+            ) from None
 
     def _redact(self, transcript: Transcript, *, typed: bool) -> Question:
         if not typed and not transcript.text.strip():

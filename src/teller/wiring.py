@@ -381,6 +381,7 @@ async def open_bot(
             observer=Observers((observer, adapters.watch)),
             clock=clock,
             catalogue=bank.catalogue,
+            hear_within_s=settings.engines.transcriber_timeout_s,
             generate_within_s=settings.engines.generator_timeout_s,
             cache_within_s=settings.cache.timeout_s,
             knowledge_within_s=settings.knowledge.timeout_s,
