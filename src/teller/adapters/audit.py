@@ -15,6 +15,7 @@ import hashlib
 import os
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, NoReturn
@@ -225,27 +226,25 @@ class AuditLog:
     def _write(self, handle: int, line: bytes, link: _Link) -> None:
         """The new head beside the old one, the line, then the head in its place: a kill in between loses nothing.
 
-        What an earlier kill left after the last record is cut off first.
+        What an earlier kill left after the last record is cut off first. The folder is flushed before the line, so the
+        head on disk is never more than one record behind; putting the new one in its place is the last thing to fail.
         """
         partial = self._head_path.with_name(f"{self._head_path.name}.part")
         before = link.position - len(line)
         try:
-            with os.fdopen(
-                os.open(partial, os.O_CREAT | os.O_TRUNC | os.O_WRONLY | os.O_NOFOLLOW, 0o600), "wb"
-            ) as beside:
-                beside.write(self._head_json(link))
-                beside.flush()
-                os.fsync(beside.fileno())
+            _write_flushed(partial, self._head_json(link))
+            _flush_folder(self._path.parent)
             os.ftruncate(handle, before)
             at = before
             while at < link.position:
                 at += os.pwrite(handle, line[at - before :], at)
             os.fsync(handle)
             partial.replace(self._head_path)
-            _flush_folder(self._path.parent)
         except OSError as exc:
-            os.ftruncate(handle, before)
-            partial.unlink(missing_ok=True)
+            with suppress(OSError):
+                os.ftruncate(handle, before)
+            with suppress(OSError):
+                partial.unlink(missing_ok=True)
             raise StoreError(f"{self._path}: nothing was recorded: {exc.strerror}") from exc
 
     def _head_json(self, link: _Link) -> bytes:
@@ -326,6 +325,14 @@ def _out_of_place(line: bytes, seq: int) -> str:
 
 def _head_body(seq: int, digest: str) -> bytes:
     return b"teller audit head\n" + canonical_json([seq, digest])
+
+
+def _write_flushed(path: Path, content: bytes) -> None:
+    handle = os.open(path, os.O_CREAT | os.O_TRUNC | os.O_WRONLY | os.O_NOFOLLOW, 0o600)
+    with os.fdopen(handle, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(handle)
 
 
 def _flush_folder(folder: Path) -> None:
