@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from teller.cli.adapter_running import AsJson, Name, Reason, Who, asked_by, print_json, show_flip, the_desk
+from teller.cli.adapter_running import AsJson, Name, Reason, Who, asked_by, print_json, settings_of, show_flip, the_desk
+
+if TYPE_CHECKING:
+    from teller.adapters.control import Flipped
 
 _Override = Annotated[
     bool, typer.Option("--override", help="Without the gate's evidence; needs --reason and goes on record.")
@@ -80,7 +83,7 @@ def disable(
         return
     kept = {one.digest for one in flipped.live.versions}
     gone = [one.digest for one in before.versions if one.digest not in kept]
-    show_flip(flipped, as_json=as_json, purged=_purge(context, gone) if purge else None)
+    _show_purged(context, flipped, gone if purge else None, as_json=as_json)
 
 
 def rollback(
@@ -96,8 +99,8 @@ def rollback(
     """
     desk = the_desk(context)
     flipped = asyncio.run(desk.control.rollback(asked_by(who, reason)))
-    gone = [flipped.old.digest] if flipped.old and not keep_answers else []
-    show_flip(flipped, as_json=as_json, purged=_purge(context, gone) if gone else None)
+    gone = [flipped.old.digest] if flipped.old and not keep_answers else None
+    _show_purged(context, flipped, gone, as_json=as_json)
 
 
 def canary(  # noqa: PLR0913  one for each option
@@ -133,8 +136,19 @@ def canary(  # noqa: PLR0913  one for each option
     show_flip(asyncio.run(work), as_json=as_json)
 
 
-def _purge(context: typer.Context, digests: list[str]) -> int:
+def _show_purged(context: typer.Context, flipped: Flipped, digests: list[str] | None, *, as_json: bool) -> None:
+    """Purge the cache, unless digests is None, and say what became of both; the change is in force whatever fails."""
     from teller.adapter_desk import purge
-    from teller.cli.adapter_running import settings_of
+    from teller.errors import TellerError
 
-    return asyncio.run(purge(settings_of(context), digests))
+    purged, problem = None, None
+    if digests is not None:
+        try:
+            purged = asyncio.run(purge(settings_of(context), digests))
+        except TellerError as exc:
+            problem = exc
+    show_flip(flipped, as_json=as_json, purged=purged)
+    if problem is not None:
+        again = " ".join(f"`cache-manager purge --digest {digest}`" for digest in digests or ())
+        typer.echo(f"the change is in force; the cache was not purged ({problem}): {again}", err=True)
+        raise typer.Exit(1)

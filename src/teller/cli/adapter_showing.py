@@ -136,14 +136,21 @@ def diff(
 
 
 def _view(desk: Desk, installed: Installed) -> dict[str, Any]:
-    manifest, live = desk.store.registry.manifest(installed), desk.store.ledger.live
+    from teller.errors import StoreError
+
+    live = desk.store.ledger.live
+    try:
+        manifest = desk.store.registry.manifest(installed)
+        base, rank = f"{manifest.base_name} {manifest.base_digest[:12]}", manifest.config.get("r")
+    except StoreError:
+        base, rank = "damaged: import it again", None
     return {
         "served": installed.served,
         "live": live.version is not None and live.version.digest == installed.digest,
         "canary": live.canary is not None and live.canary.digest == installed.digest,
         "installed": moment(installed.installed_at),
-        "base": f"{manifest.base_name} {manifest.base_digest[:12]}",
-        "rank": manifest.config.get("r"),
+        "base": base,
+        "rank": rank,
         "gate": _gate(desk, installed),
     }
 
