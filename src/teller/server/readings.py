@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Iterable
 from typing import Protocol
 
 from teller.adapters.live import LiveAdapters
 from teller.cache_desk import SHARED
 from teller.cache_wiring import OpenCache
 from teller.server.limits import Lines
-from teller.telemetry import Reading
+from teller.telemetry import Read, Reading
 from teller.telemetry.table import CODES, NONE
 
 _EARLIER = 8  # versions before the live one that are still named
-Reader = Callable[[], Awaitable[Iterable[Reading]]]
 
 
 class Writing(Protocol):
@@ -27,7 +26,7 @@ class Writing(Protocol):
         ...
 
 
-def of_lines(lines: Lines) -> Reader:
+def of_lines(lines: Lines) -> Read:
     """Reads calls and failures."""
 
     async def read() -> Iterable[Reading]:
@@ -38,7 +37,7 @@ def of_lines(lines: Lines) -> Reader:
     return read
 
 
-def of_turn_log(log: Writing) -> Reader:
+def of_turn_log(log: Writing) -> Read:
     """Reads what the turn log has yet to write and what it gave up."""
 
     async def read() -> Iterable[Reading]:
@@ -47,7 +46,7 @@ def of_turn_log(log: Writing) -> Reader:
     return read
 
 
-def of_adapters(adapters: LiveAdapters) -> Reader:
+def of_adapters(adapters: LiveAdapters) -> Read:
     """Reads which adapter version is live and which were before, as this process knows it."""
 
     async def read() -> Iterable[Reading]:
@@ -65,7 +64,7 @@ def of_adapters(adapters: LiveAdapters) -> Reader:
     return read
 
 
-def of_cache(opened: OpenCache) -> Reader:
+def of_cache(opened: OpenCache) -> Read:
     """Reads size, accuracy and, where semantic hits are served, how far each class is trusted.
 
     The reader raises StoreError if the log cannot be read.
