@@ -9,6 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors import safe_open
+from safetensors.numpy import save_file
 
 from teller.engines import minilm
 from teller.engines.minilm import MiniLm
@@ -155,3 +157,44 @@ def test_batches_hold_texts_of_like_length_within_the_limit():
     assert sorted(at for bucket in buckets for at in bucket) == list(range(7))
     for bucket in buckets:
         assert len(bucket) == 1 or len(bucket) * max(lengths[at] for at in bucket) <= 512
+
+
+def lora_file(path: Path, *, base: str = minilm.WEIGHTS_SHA256, module: str = "encoder.layer.5.output.dense") -> Path:
+    random = np.random.default_rng(3)
+    down, up = random.normal(size=(4, 1536)), random.normal(size=(384, 4))
+    matrices = {f"{module}.lora_A": (down * 0.1).astype(np.float16), f"{module}.lora_B": (up * 0.1).astype(np.float16)}
+    save_file(matrices, path, metadata={"base_sha256": base})
+    return path
+
+
+async def test_lora_matrices_give_the_vectors_of_the_merged_weights_and_another_name(home, tmp_path):
+    path = lora_file(tmp_path / "lora.safetensors")
+    tuned, plain = MiniLm(home, precision="fp32", lora=path), MiniLm(home, precision="fp32")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from sentence_transformers import SentenceTransformer
+
+        model = SentenceTransformer(str(minilm.weights_folder()), device="cpu", local_files_only=True)
+    dense = model[0].auto_model.encoder.layer[5].output.dense.weight
+    with safe_open(path, "pt") as file:
+        module = "encoder.layer.5.output.dense"
+        change = file.get_tensor(f"{module}.lora_B").float() @ file.get_tensor(f"{module}.lora_A").float()
+    dense.data += change
+
+    expected = model.encode(TEXTS[:8], show_progress_bar=False)
+
+    np.testing.assert_allclose(await tuned.embed(TEXTS[:8]), expected, atol=1e-5)
+    assert tuned.name != plain.name
+    assert np.abs(await plain.embed(TEXTS[:8]) - expected).max() > 0.01
+
+
+def test_lora_matrices_that_do_not_belong_to_the_weights_are_refused(home, tmp_path):
+    with pytest.raises(EngineUnavailable, match="belongs to other weights"):
+        MiniLm(home, lora=lora_file(tmp_path / "other.safetensors", base="0" * 64))
+    with pytest.raises(EngineUnavailable, match="holds no LoRA matrices for MiniLM"):
+        MiniLm(home, lora=lora_file(tmp_path / "place.safetensors", module="encoder.layer.9.output.dense"))
+    (tmp_path / "broken.safetensors").write_bytes(b"no tensors")
+    with pytest.raises(EngineUnavailable, match="holds no LoRA matrices for MiniLM"):
+        MiniLm(home, lora=tmp_path / "broken.safetensors")
+    with pytest.raises(EngineUnavailable, match="cannot be read"):
+        MiniLm(home, lora=tmp_path / "missing.safetensors")

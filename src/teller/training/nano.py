@@ -1,15 +1,17 @@
 """Trains teller-nano, the language model that ships with Teller: from nothing, on the bank's own text, on a laptop.
 
-A Mistral of about four million parameters reads a question and says the approved answer by heart. Most of what makes
-an answer right is decided in its first words, so most examples end soon after them, and only some go to the end: that
-is a third of the work. Every example is a function of its number (`nano_text.py`), every step draws its noise from its
-own number, and a checkpoint holds weights, optimiser and the place reached, so training that was stopped goes on to
-the same weights, bit for bit, on the same machine and number of threads.
+    teller nano build [--out DIR] [--resume]
+
+Thirteen minutes on one core of a busy machine. A Mistral of 2.5 million parameters reads a question and says the
+approved answer by heart. What makes an answer right is decided in its first words, so most examples end soon after
+them and only some go to the end, which saves two fifths of the work. Every example is a function of its number
+(`nano_text.py`), every step draws its noise from its own number, and a checkpoint holds weights, optimiser and the
+place reached, so training that was stopped goes on to the same weights, bit for bit, on the same machine and number of
+threads.
 """
 
 from __future__ import annotations
 
-import importlib
 import json
 import math
 import random
@@ -19,10 +21,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from teller.errors import EngineUnavailable, InputError
+from teller.errors import InputError
 from teller.training.nano_start import bag_of_words, begin_with
 from teller.training.nano_text import NanoText, Sources
-from teller.training.nano_tokens import PAD, SPECIAL, encode_chats, train_tokenizer
+from teller.training.nano_tokens import PAD, SPECIAL, encode_chats, torch_and_transformers, train_tokenizer
 
 _SHELF = 1024  # examples that are sorted by length together
 _CHECKPOINT = "training.pt"
@@ -95,7 +97,7 @@ def build(
         InputError: if there is no checkpoint to go on from, or it belongs to another recipe.
         EngineUnavailable: if PyTorch or transformers is missing.
     """
-    torch, _ = _libraries()
+    torch, _ = torch_and_transformers()
     out.mkdir(parents=True, exist_ok=True)
     text = NanoText(sources, seed=recipe.seed)
     tokenizer = learn_tokenizer(text, sources, recipe)
@@ -105,18 +107,10 @@ def build(
     else:
         vectors = bag_of_words(text, tokenizer, width=recipe.width, examples=recipe.start_examples, seed=recipe.seed)
         begin_with(training.model, vectors)
-    batches = _batches(recipe, text, tokenizer, training.shelf, training.batch)
     written = time.monotonic()
-    for shelf, number, of, batch in batches:
-        begun = time.monotonic()
-        loss, tokens = training.learn(batch, (shelf + number / of) / recipe.shelves)
-        training.shelf, training.batch = shelf, number + 1
-        told(
-            NanoStep(
-                training.step, (shelf + (number + 1) / of) / recipe.shelves, loss, tokens / (time.monotonic() - begun)
-            )
-        )
-        stopping = stop_after is not None and training.step >= stop_after
+    for step in _steps(training, recipe, text, tokenizer):
+        told(step)
+        stopping = stop_after is not None and step.step >= stop_after
         if stopping or time.monotonic() - written > checkpoint_s:
             training.save(out / _CHECKPOINT)
             written = time.monotonic()
@@ -136,15 +130,6 @@ def learn_tokenizer(text: NanoText, sources: Sources, recipe: NanoRecipe) -> Any
         for part in (f" {turn[0].lower()}", turn[1])
     )
     return train_tokenizer(rows, sources.figures, size=recipe.vocabulary)
-
-
-def _libraries() -> tuple[Any, Any]:
-    try:
-        return importlib.import_module("torch"), importlib.import_module("transformers")
-    except ImportError as exc:
-        raise EngineUnavailable(
-            "building teller-nano needs PyTorch and transformers: pip install 'teller[lora]'"
-        ) from exc
 
 
 class _Training:
@@ -206,8 +191,18 @@ class _Training:
         self._optimiser.load_state_dict(state["optimiser"])
 
 
+def _steps(training: _Training, recipe: NanoRecipe, text: NanoText, tokenizer: Any) -> Iterator[NanoStep]:
+    """Train from where the training is to the end, a step at a time."""
+    for shelf, number, of, batch in _batches(recipe, text, tokenizer, training.shelf, training.batch):
+        begun = time.monotonic()
+        loss, tokens = training.learn(batch, (shelf + number / of) / recipe.shelves)
+        training.shelf, training.batch = shelf, number + 1
+        share = (shelf + (number + 1) / of) / recipe.shelves
+        yield NanoStep(training.step, share, loss, tokens / (time.monotonic() - begun))
+
+
 def _new_model(recipe: NanoRecipe, vocabulary: int) -> Any:
-    _, transformers = _libraries()
+    _, transformers = torch_and_transformers()
     config = transformers.MistralConfig(
         vocab_size=vocabulary,
         hidden_size=recipe.width,
@@ -270,7 +265,7 @@ def _split(rows: list[tuple[list[int], list[int]]], room: int) -> list[list[tupl
 
 
 def _write(model: Any, tokenizer: Any, out: Path, recipe: NanoRecipe) -> None:
-    torch, transformers = _libraries()
+    torch, transformers = torch_and_transformers()
     model = model.to(torch.bfloat16).eval()
     model.generation_config = transformers.GenerationConfig(
         bos_token_id=0, eos_token_id=1, pad_token_id=2, do_sample=False, max_new_tokens=160

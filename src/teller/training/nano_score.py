@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,20 +9,21 @@ from typing import Any
 
 from teller.prompts import UNKNOWN
 from teller.training.nano_text import held_out, messages
+from teller.training.nano_tokens import torch_and_transformers
 
 _BATCH = 64
 
 
 def open_nano(folder: Path) -> tuple[Any, Any]:
     """Model, in single precision, and tokenizer of a folder."""
-    torch, transformers = importlib.import_module("torch"), importlib.import_module("transformers")
+    torch, transformers = torch_and_transformers()
     model = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, local_files_only=True)
     return model.eval(), transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
 
 
 def say(model: Any, tokenizer: Any, questions: Sequence[str], *, longest: int = 160) -> list[str]:
     """What is said to each question, alone, by taking the likeliest token each time."""
-    torch = importlib.import_module("torch")
+    torch, _ = torch_and_transformers()
     order = sorted(range(len(questions)), key=lambda at: len(questions[at]))
     said = [""] * len(questions)
     for start in range(0, len(order), _BATCH):

@@ -7,12 +7,11 @@ and the first layer's attention, which starts out even, begins as that mean: val
 
 from __future__ import annotations
 
-import importlib
 import itertools
 from typing import Any
 
 from teller.training.nano_text import NanoText
-from teller.training.nano_tokens import encode_chats
+from teller.training.nano_tokens import encode_chats, torch_and_transformers
 
 _BATCH = 512
 _RATE = 0.03  # 0.01 was still learning after as many examples
@@ -23,7 +22,7 @@ _SPREAD = 0.3  # standard deviation of a vector's entries at the start
 
 def bag_of_words(text: NanoText, tokenizer: Any, *, width: int, examples: int, seed: int) -> Any:
     """(vocabulary, width) token vectors whose mean tells which answer a question asks for."""
-    torch = importlib.import_module("torch")
+    torch, _ = torch_and_transformers()
     functional = torch.nn.functional
     draw = torch.Generator().manual_seed(seed)
     vectors = (torch.randn(len(tokenizer), width, generator=draw) * _SPREAD).requires_grad_()
@@ -57,7 +56,7 @@ def bag_of_words(text: NanoText, tokenizer: Any, *, width: int, examples: int, s
 
 def begin_with(model: Any, vectors: Any) -> None:
     """Put the vectors into a fresh model and let its first layer take their mean."""
-    torch = importlib.import_module("torch")
+    torch, _ = torch_and_transformers()
     attention = model.model.layers[0].self_attn
     with torch.no_grad():
         model.model.embed_tokens.weight.copy_(vectors)

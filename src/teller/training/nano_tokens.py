@@ -22,6 +22,18 @@ _SPACED = '?!.,;:"“”()[]{}<>|-–—_/\\'
 _WORD_OF_TEXT = r" ?[A-Za-z]+(?:'[a-z]+)?| ?[0-9]| ?[^\sA-Za-z0-9]+|\s+"
 
 
+def torch_and_transformers() -> tuple[Any, Any]:
+    """The two packages that teller-nano is built and asked with.
+
+    Raises:
+        EngineUnavailable: if one is missing.
+    """
+    try:
+        return importlib.import_module("torch"), importlib.import_module("transformers")
+    except ImportError as exc:
+        raise EngineUnavailable(f"teller-nano needs the package {exc.name}: pip install 'teller[lora]'") from exc
+
+
 def chat_template(*, marks: bool = True) -> str:
     """The Jinja template; with `marks` it says which tokens the assistant's are."""
     begin, end = ("{% generation %}", "{% endgeneration %}") if marks else ("", "")
@@ -61,10 +73,7 @@ def train_tokenizer(texts: Iterable[str], placeholders: Sequence[str], *, size: 
     )
     learner.train_from_iterator(texts, trainer)
     learner.add_tokens([tokenizers.AddedToken(f"{{{key}}}", normalized=False) for key in placeholders])
-    try:
-        transformers = importlib.import_module("transformers")
-    except ImportError as exc:
-        raise EngineUnavailable("teller-nano needs transformers: pip install 'teller[lora]'") from exc
+    _, transformers = torch_and_transformers()
     tokenizer = transformers.PreTrainedTokenizerFast(
         tokenizer_object=learner,
         bos_token=BEGIN,
