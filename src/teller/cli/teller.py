@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from teller.cli.bench import bench
 from teller.cli.edge import given, run_app, show_table
 from teller.cli.nano import app as nano_app
 
@@ -31,6 +32,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(nano_app, name="nano")
+app.command(epilog="Example: teller --set engines.generator=local bench --turns 500 --plot bench.png")(bench)
 _AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 
 

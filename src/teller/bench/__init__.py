@@ -1,0 +1,1 @@
+"""What cache and adapters are worth on a stream of traffic: arms, replayed and compared."""
