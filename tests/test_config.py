@@ -82,3 +82,9 @@ def test_every_setting_is_described():
 def test_the_tree_is_frozen():
     with pytest.raises(ValueError, match="frozen"):
         Settings().server.port = 1
+
+
+def test_a_host_for_adapters_belongs_to_the_generator_that_it_serves() -> None:
+    with pytest.raises(ConfigError, match=r"engines\.adapter_host is vllm"):
+        load(environ={"TELLER_ENGINES__ADAPTER_HOST": "vllm"})
+    assert load(environ={"TELLER_ENGINES__ADAPTER_HOST": "vllm", "TELLER_ENGINES__GENERATOR": "openai"})

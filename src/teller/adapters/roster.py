@@ -81,8 +81,9 @@ class Seat:
         _write(self._folder / f"{self.id}.{order.id}{_REPORT}", {"problem": report.problem})
 
     def leave(self) -> None:
-        """Give the seat up."""
-        (self._folder / f"{self.id}{_SEAT}").unlink(missing_ok=True)
+        """Give the seat up, and clear away what lies beside it."""
+        for path in (*_files(self._folder, f"{self.id}.", ""), self._folder / f"{self.id}{_SEAT}"):
+            path.unlink(missing_ok=True)
         os.close(self._handle)
 
 
