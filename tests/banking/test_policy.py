@@ -63,6 +63,7 @@ def test_a_rule_speaks_for_itself(text, rule):
         "can you approve my mortgage application faster?",
         "how do I avoid fees abroad",
         "somebody cloned my card",
+        "why do I have to approve the payment twice",
         "can somebody else collect a parcel for me?",
         "how do I change my pin",
         "I forgot my PIN",

@@ -80,7 +80,7 @@ RULES: tuple[Rule, ...] = (
         r"\brepeat (?:the|your|all)\b.{0,30}\b(?:above|prompt|instructions)\b",
         r"\b(?:repeat|say) (?:this )?after me\b",
         r"</?\s*(?:system|assistant|user|answer|instructions?|prompt|tool)\s*>",
-        r"\b(?:approve|grant|authori[sz]e) (?:me |my |the |a |this )(?:\w+ ){0,3}(?:application|loan|mortgage|overdraft|credit|payment|refund)\b(?!.*\?)",
+        r"(?:^|[.,;:!>]|\bplease|\bnow|\bjust)\s*(?:approve|grant|authori[sz]e) (?:me |my |the |a |this )(?:\w+ ){0,3}(?:application|loan|mortgage|overdraft|credit|payment|refund)\b(?!.*\?)",
     ),
     _rule(
         "wrongdoing",
