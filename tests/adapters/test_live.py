@@ -165,6 +165,10 @@ async def test_with_a_log_that_was_tampered_with_new_calls_get_the_base_model(ho
         assert server.serves() is None
         assert "audit log" in caplog.text
 
+        path.write_bytes(path.read_bytes().rpartition(b'{"seq":2')[0])  # mended
+        assert server.serves() == one.served
+        assert [toggle.toggle for toggle in server.observer.toggles] == [Toggle.ENABLE]  # not told again
+
 
 async def test_a_host_that_two_processes_share_keeps_a_version_until_the_last_one_lets_go(home, one):
     shared = new_host()

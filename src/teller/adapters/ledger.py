@@ -103,21 +103,22 @@ def fold(live: Live, record: Record) -> Live:
 
 
 def toggle_of(record: Record) -> ToggleRecord | None:
-    """A record as the observer is told of it; None if it is of another kind."""
-    if record.kind not in set(Toggle):
-        return None
+    """A record as the observer is told of it; None if it is of another kind, or not as `Ledger` writes it."""
     body = record.body
-    before, after, canary = (_version(body.get(key)) for key in ("before", "after", "canary"))
-    return ToggleRecord(
-        at=record.at,
-        toggle=Toggle(record.kind),
-        before=before.served if before else None,
-        after=after.served if after else None,
-        who=str(body.get("who", "")),
-        why=str(body.get("why", "")),
-        canary=canary.served if canary else None,
-        share=float(body.get("share", 0.0)),
-    )
+    try:
+        before, after, canary = (_version(body[key]) for key in ("before", "after", "canary"))
+        return ToggleRecord(
+            at=record.at,
+            toggle=Toggle(record.kind),
+            before=before.served if before else None,
+            after=after.served if after else None,
+            who=str(body["who"]),
+            why=str(body["why"]),
+            canary=canary.served if canary else None,
+            share=float(body["share"]),
+        )
+    except (KeyError, TypeError, ValueError):
+        return None
 
 
 class Ledger:
@@ -130,24 +131,34 @@ class Ledger:
         self._log = log
         self._clock = clock
         self._live = Live()
+        self._given = 0  # position behind the last record that was given
+        self._damage: tuple[int, StoreCorrupt] | None = None  # what was found, and at which head
 
     def catch_up(self) -> tuple[Record, ...]:
         """Records since the last time; one `stat` if there are none.
 
         Raises:
-            StoreCorrupt: if the log is damaged: then nothing is live but the base model, until it is mended.
+            StoreCorrupt: if the log is damaged: then nothing is live but the base model, until it is mended. It is read
+                again once it has another length.
             StoreError: if it cannot be asked; the state stays as it was.
         """
-        if self._log.head() == self._live.position:
+        head = self._log.head()
+        if head == self._live.position:
             return ()
+        if self._damage is not None and self._damage[0] == head:
+            raise self._damage[1]
         try:
             records = self._log.read(self._live.position)
+            live = self._live
             for record in records:
-                self._live = fold(self._live, record)
-        except StoreCorrupt:
-            self._live = Live()
+                live = fold(live, record)
+        except StoreCorrupt as exc:
+            self._live, self._damage = Live(), (head, exc)
             raise
-        return records
+        self._live, self._damage = live, None
+        fresh = tuple(record for record in records if record.position > self._given)
+        self._given = max(self._given, live.position)
+        return fresh
 
     @property
     def live(self) -> Live:
@@ -208,7 +219,7 @@ class Ledger:
 
     def _follower(self) -> Ledger:
         other = Ledger(self._log, self._clock)
-        other._live = self._live
+        other._live = self._live if self._damage is None else Live()
         return other
 
 

@@ -179,10 +179,6 @@ class LiveAdapters:
         """What is live, as this process has last read it."""
         return self._ledger.live
 
-    def holds(self, served: str) -> int:
-        """How many calls, and turns of calls that have ended, hold a version."""
-        return len(self._pins[served])
-
     def tend(self) -> None:
         """Begin what is due; returns at once."""
         self._follow()
@@ -316,6 +312,8 @@ class LiveAdapters:
             _log.warning("the host has lost %s", served)
             self.ready.pop(served, None)
             self._loaded.pop(served, None)
+            if residence.usage is not None:
+                residence.usage.free(served)
 
     async def _let_go(self, version: Version, residence: Residence) -> None:
         """Unload a version, unless it is wanted again by now; a host that does not let go is asked again later."""

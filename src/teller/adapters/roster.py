@@ -66,7 +66,10 @@ class Seat:
         found = []
         for path in _files(self._folder, f"{self.id}.", _ORDER):
             content = _read(path)
-            path.unlink(missing_ok=True)
+            try:
+                path.unlink(missing_ok=True)
+            except OSError as exc:
+                raise StoreError(f"{path}: cannot be removed: {exc.strerror}") from exc
             with suppress(KeyError, TypeError, ValueError):
                 version = Version(str(content["name"]), str(content["digest"]))
                 found.append(Order(path.name.split(".")[1], version, float(content["deadline"])))
