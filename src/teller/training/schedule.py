@@ -6,6 +6,16 @@ import math
 from dataclasses import dataclass, replace
 
 _FLOOR = 0.1  # of the top rate, at the end
+_SMALL = 100_000_000
+
+
+def usual_rate(parameters: int) -> float:
+    """The top rate for LoRA on a base model of so many parameters.
+
+    2e-4 is what is usual for 1 to 70 B. A model of a few million bears and needs more: on teller-nano, three epochs of
+    275 conversations end at a held-out loss of 2.3 with 1e-3, and of 0.5 with 4e-3.
+    """
+    return 4e-3 if parameters < _SMALL else 2e-4
 
 
 def rate(step: int, *, steps: int, top: float, warmup_share: float) -> float:
