@@ -15,7 +15,7 @@ from teller.ports import Observer
 from teller.turn import LookupRecord, ToggleRecord, TrainingRecord, TurnRecord
 
 Record = TurnRecord | LookupRecord | ToggleRecord | TrainingRecord
-_SLICE = 32  # records between two chances for a call: half a millisecond of counting
+_SLICE = 8  # records between two chances for a call: half a millisecond with everything on
 
 
 class Recorder:
