@@ -12,6 +12,7 @@ import pytest
 from teller.telemetry.table import LABELS, METRICS, Kind
 
 DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
+SOURCE = DEPLOY.parent / "src/teller/cli"
 RULES = (DEPLOY / "prometheus/recording.yml", DEPLOY / "prometheus/alerts.yml")
 DASHBOARD = json.loads((DEPLOY / "grafana/dashboards/teller.json").read_text())
 PANELS = [panel for panel in DASHBOARD["panels"] if panel["type"] != "row"]
@@ -111,3 +112,17 @@ def test_prometheus_itself_accepts_the_rules_and_their_unit_tests_pass(tmp_path)
     ):
         done = subprocess.run(["promtool", *command], cwd=tmp_path, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_alerts_send_nobody_to_a_command_that_does_not_exist():
+    tables = {
+        "adapter-control": (SOURCE / "adapter_control.py").read_text(),
+        "cache-manager": (SOURCE / "cache_manager.py").read_text(),
+        "teller": (SOURCE / "teller.py").read_text(),
+    }
+    named = re.findall(r"`(adapter-control|cache-manager|teller) ([a-z-]+)[^`]*`", RULES[1].read_text())
+
+    assert {program for program, _ in named} == set(tables)
+    for program, command in named:
+        if not command.startswith("--"):
+            assert re.search(rf'"{command}"|def {command}\(', tables[program]), f"{program} {command}"
