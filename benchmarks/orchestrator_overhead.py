@@ -1,0 +1,176 @@
+"""What Teller costs around its engines: typed turns of 50 callers at once, beside the same loop bare in FastAPI.
+
+    python -m benchmarks.orchestrator_overhead [--turns 20000] [--json]
+
+Engines are scripted and answer at once, so all that is left is Teller. Both applications are called through ASGI in one
+process, blocks of turns alternating, so that both meet the same machine: no sockets, which would cost both alike. The
+bare loop reads JSON, looks the question up in a dictionary, asks the same scripted generator if it is not there, and
+writes JSON. Teller does a turn: redaction, rules, tools, cache, retrieval, generation, grounding, and the record; half
+of the questions are new and half come from the cache. `flat_out` asks as fast as answers come; `paced` has each caller
+ask five times a second, as far busier than people as one process should ever get. Targets: p99 of a paced turn at most
+10 ms, and at least 0.6 of the bare turns a second.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import io
+import json
+import time
+import uuid
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse
+
+from benchmarks.cache_parts import machine, percentiles
+from benchmarks.telemetry_overhead import open_arms
+from teller.audio import Pcm
+from teller.call import Call
+from teller.engines.scripted import ScriptedDetector, ScriptedGenerator
+from teller.errors import InputError
+from teller.orchestrator import Orchestrator
+from teller.ports import Detector, Message, Passage, Prompt
+from teller.server.app import make_app
+from teller.server.limits import ServerLimits
+from teller.turn import DataClass, Scope
+
+CALLERS = 50
+BLOCK = 500
+PACED = 5_000
+KNOWN = "how do I freeze my card"
+
+
+class _Bot:
+    """What `make_app` needs, around an orchestrator of scripted engines."""
+
+    def __init__(self, orchestrator: Orchestrator) -> None:
+        self.orchestrator = orchestrator
+
+    def new_call(self, customer: str | None = None) -> Call:
+        return Call(uuid.uuid4().hex, Scope("bank", "en-GB", customer))
+
+    def greeting(self) -> str:
+        return "hello"
+
+    def open_detector(self) -> Detector:
+        return ScriptedDetector()
+
+    def read_sound(self, data: bytes) -> Pcm:
+        raise InputError(f"{len(data)} bytes: this bot is asked in text")
+
+    async def ready(self) -> Mapping[str, str]:
+        return {"scripted": "ok"}
+
+
+def bare_app() -> FastAPI:
+    """The loop without Teller."""
+    app = FastAPI(openapi_url=None)
+    generator, answers = ScriptedGenerator(), dict[str, str]()
+    passage = Passage("freeze", "Freezing", "Open the app and tap Freeze.", "1", DataClass.PUBLIC, (), 0.9)
+
+    async def ask(request: Request) -> JSONResponse:
+        text = str((await request.json())["text"]).strip().lower()
+        if (answer := answers.get(text)) is None:
+            prompt = Prompt((Message("user", text),), (passage,))
+            answer = answers[text] = "".join([piece async for piece in generator.generate(prompt)])
+        return JSONResponse({"answer": answer, "source": "model"})
+
+    app.add_api_route("/api/ask", ask, methods=["POST"])
+    return app
+
+
+async def post(app: Callable[..., Any], text: str) -> int:
+    """One POST /api/ask through ASGI; gives the status."""
+    body, status = json.dumps({"text": text}).encode(), 0
+    headers = [(b"host", b"127.0.0.1:8080"), (b"content-type", b"application/json")]
+    scope = {
+        "type": "http",
+        "asgi": {"version": "3.0"},
+        "http_version": "1.1",
+        "method": "POST",
+        "scheme": "http",
+        "path": "/api/ask",
+        "raw_path": b"/api/ask",
+        "query_string": b"",
+        "root_path": "",
+        "headers": [*headers, (b"content-length", b"%d" % len(body))],
+        "client": ("127.0.0.1", 40_000),
+        "server": ("127.0.0.1", 8080),
+        "state": {},
+    }
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    async def send(message: Mapping[str, Any]) -> None:
+        nonlocal status
+        status = message.get("status", status)
+
+    await app(scope, receive, send)
+    return status
+
+
+async def block(app: Callable[..., Any], questions: list[str], times_s: list[float], *, every_s: float = 0.0) -> float:
+    """Have 50 callers ask them all; adds each turn's wall time, gives the seconds of the block."""
+    waiting = iter(questions)
+
+    async def caller(number: int) -> None:
+        await asyncio.sleep(every_s * number / CALLERS)  # not all at once
+        for text in waiting:
+            started = time.perf_counter()
+            status = await post(app, text)
+            times_s.append(time.perf_counter() - started)
+            if status != 200:
+                raise InputError(f"'{text}' was answered with status {status}")
+            if every_s:
+                await asyncio.sleep(max(0.0, started + every_s - time.perf_counter()))
+
+    started = time.perf_counter()
+    async with asyncio.TaskGroup() as group:
+        for number in range(CALLERS):
+            group.create_task(caller(number))
+    return time.perf_counter() - started
+
+
+async def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--turns", type=int, default=20_000, help="of each application")
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    arms = await open_arms_quietly()
+    limits = ServerLimits(max_calls=CALLERS, requests_per_minute=10_000_000)
+    apps = {"teller": make_app(_Bot(arms), limits), "bare": bare_app()}
+    times: dict[str, list[float]] = {name: [] for name in apps}
+    seconds = dict.fromkeys(apps, 0.0)
+    for number in range(options.turns // BLOCK):
+        questions = [KNOWN if at % 2 else f"how do I freeze card {number * BLOCK + at}" for at in range(BLOCK)]
+        for name in list(apps) if number % 2 else list(apps)[::-1]:
+            seconds[name] += await block(apps[name], questions, times[name])
+    paced: list[float] = []
+    await block(
+        apps["teller"], [KNOWN if at % 2 else f"may I freeze card {at}" for at in range(PACED)], paced, every_s=0.2
+    )
+    found = {
+        name: {"turns_per_s": round(len(times[name]) / seconds[name], 1)} | percentiles(times[name]) for name in apps
+    }
+    report = {
+        "teller": {"flat_out": found["teller"], "paced": percentiles(paced)},
+        "rivals": {"bare FastAPI": {"flat_out": found["bare"]}},
+        "ratio": round(found["teller"]["turns_per_s"] / found["bare"]["turns_per_s"], 3),
+        "machine": machine(),
+    }
+    print(json.dumps(report, indent=None if options.json else 2))
+
+
+async def open_arms_quietly() -> Orchestrator:
+    """An orchestrator of scripted engines without an observer."""
+    with io.StringIO() as unused:
+        return (await open_arms(unused)).off
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
