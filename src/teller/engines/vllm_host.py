@@ -5,6 +5,10 @@ another base model; one with NaN spoils the key-value cache, and with it the ans
 unloaded. So the folder is checked here first, and afterwards the server's own list and one answer. It keeps prompts by
 adapter name and path, also after an unload: a name is only ever loaded from one folder, and never in place.
 
+What cannot be mended here: on a CPU, vLLM 0.32 gives requests for the base model the adapter in its last slot when both
+are in one batch (its PyTorch kernels take the index -1 for "the last"), and an unload frees no slot. On a CPU, start it
+with more `--max-loras` than there will be loads; `make test-vllm` does.
+
 The administration calls go through OpenAI's SDK, for whoever speaks to vLLM has it for the answers: the same key, the
 same connections, and requests that end when their caller does.
 """
