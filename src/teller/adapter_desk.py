@@ -270,7 +270,11 @@ def _base_step(settings: Settings, manifest: Manifest) -> Step:
     if differ and manifest.base_name != settings.engines.local_model:
         return Step(name, None, f"another base model is here; it was trained on {manifest.base_name}")
     if differ:
-        return Step(name, False, f"{len(differ)} tensors differ from the base model here, as {differ[0]}")
+        return Step(
+            name,
+            False,
+            f"{len(differ)} tensors are not those of the base model here, as {differ[0]}: one of the two was changed",
+        )
     return Step(name, True, f"all {len(here)} tensors after training are those of the base model here")
 
 
