@@ -32,9 +32,11 @@ _THREADS = 4  # hashing lets go of the interpreter
 
 def digests(tensors: Mapping[str, Tensor]) -> dict[str, str]:
     """SHA-256 of each tensor. Where they are shared out over processes, every process must ask."""
+    here = {name: tensor for name, tensor in tensors.items() if not isinstance(tensor, DTensor)}
     with ThreadPoolExecutor(_THREADS) as threads:
-        waiting = {name: threads.submit(_digest, whole(tensor)) for name, tensor in tensors.items()}
-        return {name: each.result() for name, each in waiting.items()}
+        found = dict(zip(here, threads.map(_digest, here.values()), strict=True))
+    # One whole tensor at a time: a model is shared out because one process cannot hold it.
+    return found | {name: _digest(whole(tensor)) for name, tensor in tensors.items() if name not in here}
 
 
 def whole(tensor: Tensor) -> Tensor:
