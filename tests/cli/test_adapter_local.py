@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shutil
 import sys
 from dataclasses import replace
 
@@ -35,6 +36,11 @@ title = "Fees"
 asks = ["what does the account cost", "is there a card fee"]
 text = "The account is free, always. No card fee."
 """
+TEMPLATE = (  # the tiny model's, with the marks that training needs
+    "{{ bos_token }}{% for message in messages %}{{ '<|' + message['role'] + '|>' }}"
+    "{% if message['role'] == 'assistant' %}{% generation %}{{ message['content'] + eos_token }}{% endgeneration %}"
+    "{% else %}{{ message['content'] }}{% endif %}{% endfor %}{% if add_generation_prompt %}<|assistant|>{% endif %}"
+)
 CASES = {
     "edge": [("my father has died", "death certificate"), ("somebody died who do I tell", "death certificate")],
     "general": [("what does the account cost", "free"), ("is there a card fee", "free")],
@@ -157,3 +163,24 @@ def test_an_adapter_is_judged_proven_enabled_served_and_disabled_without_a_serve
     text, source, adapter = asyncio.run(_answer("my father has died"))
     assert (source, adapter) == (Source.CACHE, None)  # as it was answered before, on the base model
     assert text == "Please bring the death certificate to a branch."
+
+
+def test_an_adapter_is_trained_signed_installed_and_proven_by_one_command_each(run, models, tmp_path):
+    (tmp_path / "data.csv").write_text(
+        "question,answer\n"
+        + "".join(f"my father has died {n},Please bring the death certificate to any branch.\n" for n in range(30))
+    )
+    base = shutil.copytree(models[0], tmp_path / "tiny")
+    (base / "chat_template.jinja").write_text(TEMPLATE)
+    options = ("--base", base, "--replay-share", 0, "--epochs", 1, "--rank", 2)
+
+    code, found = run("train", "--data", tmp_path / "data.csv", "--name", "banking-lora", *options)
+
+    assert code == 0, found
+    assert found["steps"] >= 1
+    assert found["installed"].startswith("banking-lora@")
+    assert found["plot"].endswith(f"{found['digest']}-training.png")
+    code, proven = run("prove", found["installed"])
+    assert [step["right"] for step in proven["steps"]] == [True] * 4
+    code, listed = run("list")
+    assert [version["gate"] for version in listed["versions"]] == ["not evaluated"]

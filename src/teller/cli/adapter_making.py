@@ -17,10 +17,14 @@ from teller.cli.adapter_running import AsJson, Name, Who, asked_by, moment, prin
 from teller.cli.edge import show_table
 
 if TYPE_CHECKING:
+    from teller.adapter_desk import Desk
     from teller.training.recipe import Recipe
     from teller.turn import TrainingRecord
 
-_Plot = Annotated[Path | None, typer.Option(help="Draw it into this file (PNG or SVG); needs matplotlib.")]
+_Plot = Annotated[
+    Path | None,
+    typer.Option(help="Draw it into this file (PNG, SVG, PDF). Default: beside the evidence, if matplotlib is there."),
+]
 
 
 def train(  # noqa: PLR0913  one for each option
@@ -50,6 +54,7 @@ def train(  # noqa: PLR0913  one for each option
 
     What was interrupted goes on with the same command. It is not live afterwards: `evaluate` and `enable` it.
     """
+    from teller.cli.adapter_plots import plot_training
     from teller.training.lora import train as run
     from teller.training.recipe import Recipe
 
@@ -86,10 +91,12 @@ def train(  # noqa: PLR0913  one for each option
 
     installed, manifest = install(desk, trained.folder, name, sign=True), trained.manifest
     shutil.rmtree(trained.folder)
-    if plot is not None:
-        from teller.cli.adapter_plots import plot_training
-
-        plot_training(plot, name, trained.losses, trained.held_out)
+    drawn = _drawn(
+        desk,
+        plot,
+        f"{installed.digest}-training.png",
+        lambda path: plot_training(path, name, trained.losses, trained.held_out),
+    )
     held_out = trained.held_out[-1][1] if trained.held_out else None
     if as_json:
         print_json(
@@ -104,6 +111,7 @@ def train(  # noqa: PLR0913  one for each option
                 "seconds": manifest.seconds,
                 "metrics": dict(manifest.metrics),
                 "warnings": list(trained.warnings),
+                "plot": str(drawn) if drawn else None,
             }
         )
         return
@@ -112,7 +120,8 @@ def train(  # noqa: PLR0913  one for each option
     measured = f", {held_out:.3f} on what was held out" if held_out is not None else ""
     typer.echo(
         f"{len(trained.losses)} steps in {manifest.seconds:.0f} s: loss {trained.losses[-1]:.3f}{measured}; only LoRA "
-        f"matrices changed\ninstalled {installed.served}; next: adapter-control evaluate {installed.served}"
+        f"matrices changed{_said(drawn)}\n"
+        f"installed {installed.served}; next: adapter-control evaluate {installed.served}"
     )
 
 
@@ -123,14 +132,12 @@ def evaluate(context: typer.Context, name: Name, plot: _Plot = None, who: Who = 
     does not pass.
     """
     from teller.adapter_desk import evaluate as evaluated
+    from teller.cli.adapter_plots import plot_verdict
 
     desk = the_desk(context)
     with _bar("answers") as told:
         verdict, evidence = asyncio.run(evaluated(desk, name, by=asked_by(who, "").who, told=told))
-    if plot is not None:
-        from teller.cli.adapter_plots import plot_verdict
-
-        plot_verdict(plot, name, verdict.rows)
+    drawn = _drawn(desk, plot, f"{evidence.adapter}-gate.png", lambda path: plot_verdict(path, name, verdict.rows))
     if as_json:
         print_json(
             {
@@ -139,15 +146,36 @@ def evaluate(context: typer.Context, name: Name, plot: _Plot = None, who: Who = 
                 "reasons": list(verdict.reasons),
                 "verdict": dict(evidence.verdict),
                 "at": evidence.at,
+                "plot": str(drawn) if drawn else None,
             }
         )
     else:
         header, *rows = verdict.table()
         show_table(header, rows, title=f"{name}: share of right answers, with 95 % intervals")
         typer.echo("\n".join(("passed" if verdict.passed else "did not pass the gate:", *verdict.reasons)))
-        typer.echo(f"kept as evidence, signed, {moment(evidence.at)}")
+        typer.echo(f"kept as evidence, signed, {moment(evidence.at)}{_said(drawn)}")
     if not verdict.passed:
         raise typer.Exit(1)
+
+
+def _drawn(desk: Desk, asked: Path | None, name: str, draw: Callable[[Path], None]) -> Path | None:
+    """Draw where it was asked for, else beside the evidence, if that can be; gives where."""
+    from teller.errors import EngineUnavailable
+
+    path = asked or desk.home.adapters / "evidence" / name
+    try:
+        if asked is None:
+            path.parent.mkdir(mode=0o700, exist_ok=True)
+        draw(path)
+    except EngineUnavailable:
+        if asked is not None:
+            raise
+        return None
+    return path
+
+
+def _said(drawn: Path | None) -> str:
+    return f"; drawn in {drawn}" if drawn else ""
 
 
 @contextmanager
