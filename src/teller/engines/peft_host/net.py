@@ -3,8 +3,8 @@
 An answer is the same to the last bit whoever else is answered. A matrix product on a CPU rounds differently with the
 number of its rows, but not with what the other rows hold. So a prompt is read alone, and every product of a writing
 step, the LoRA matrices' too, has just `ROWS` rows; keys and values begin at the same place in every row, so that
-attention adds them up in the same order. Measured with MKL's kernels for SSE4.2, AVX2 and AVX-512, on 160 shapes of 4 to
-4,096: it holds on all of them with 1 or 2 threads, and with 4 or 6 too but for 4 small shapes on AVX2.
+attention adds them up in the same order. Measured with MKL's kernels for SSE4.2, AVX2 and AVX-512 on 160 shapes of 4
+to 4,096: it holds on all of them with 1 or 2 threads, and with 4 or 6 too but for 4 small shapes on AVX2.
 """
 
 from __future__ import annotations
