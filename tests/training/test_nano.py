@@ -1,10 +1,11 @@
 """A micro-model, trained in seconds, goes through everything that the shipped one went through."""
 
+import sys
 from dataclasses import replace
 
 import pytest
 
-from teller.errors import InputError
+from teller.errors import EngineUnavailable, InputError
 from teller.training.nano import NanoRecipe, build, learn_tokenizer
 from teller.training.nano_score import open_nano, say
 from teller.training.nano_text import Known, NanoText, Sources, messages, read_shipped
@@ -104,6 +105,12 @@ def test_a_checkpoint_of_another_recipe_is_refused(tmp_path):
 def test_resuming_without_a_checkpoint_is_refused(tmp_path):
     with pytest.raises(InputError, match="without --resume"):
         build(MICRO, SOURCES, tmp_path, resume=True)
+
+
+def test_without_pytorch_the_extra_is_named(monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "torch", None)
+    with pytest.raises(EngineUnavailable, match=r"torch: pip install 'teller\[lora\]'"):
+        build(MICRO, SOURCES, tmp_path)
 
 
 def test_the_loss_falls(tmp_path):

@@ -72,11 +72,14 @@ class Sources:
         known: the answers, each with the ways of asking that may be used.
         off_topic: questions that no bank answers.
         figures: keys of the rate table; each placeholder is said at least here.
+        words: that it must be able to say, whether an answer has them or not: an adapter can lead the model to a word,
+            but the word's own row in the frozen output matrix must have been learned before.
     """
 
     known: tuple[Known, ...]
     off_topic: tuple[str, ...]
     figures: tuple[str, ...] = ()
+    words: tuple[str, ...] = ()
 
 
 def _data() -> Path:
@@ -92,11 +95,13 @@ def shipped_sources(*, kept_back: bool) -> Sources:
     data = _data()
     off_topic = (data / "off_topic.txt").read_text(encoding="utf-8").splitlines()
     rates = parse_toml((data / "bank" / "rates.toml").read_text(encoding="utf-8"), "rates.toml")
-    known, _ = read_shipped()
+    known, edge = read_shipped()
+    said = _PLACEHOLDER.sub(" ", " ".join(one.text for one in (*known, *edge))).split()
+    words = sorted({word.strip(".,;:?!") for word in said} | {f"[action: {code}]" for code in _actions().values()})
     if kept_back:
         known = tuple(Known(one.id, one.title, _fold(one.asks, kept=False), one.text) for one in known)
         off_topic = list(_fold(off_topic, kept=False))
-    return Sources(known, tuple(off_topic), tuple(rates))
+    return Sources(known, tuple(off_topic), tuple(rates), tuple(filter(None, words)))
 
 
 def held_out() -> tuple[list[tuple[str, Known]], list[str]]:
@@ -105,6 +110,11 @@ def held_out() -> tuple[list[tuple[str, Known]], list[str]]:
     known, _ = read_shipped()
     off_topic = (data / "off_topic.txt").read_text(encoding="utf-8").splitlines()
     return [(ask, one) for one in known for ask in _fold(one.asks, kept=True)], list(_fold(off_topic, kept=True))
+
+
+def _actions() -> dict[str, str]:
+    """The code of the action that an answer proposes, by its id; most propose none."""
+    return parse_toml((_data() / "gate" / "actions.toml").read_text(encoding="utf-8"), "actions.toml")
 
 
 def _fold(asks: Sequence[str], *, kept: bool) -> tuple[str, ...]:
@@ -182,6 +192,9 @@ class NanoText:
         if kind < 0.15 and self._sources.figures:
             key = rng.choice(self._sources.figures)
             return f"the figure for {key.replace('_', ' ')}", f"It is {{{key}}}."
+        if kind < 0.24 and self._sources.words:
+            word = rng.choice(self._sources.words)
+            return f"say the word {word}", f"The word is {word}."
         one = rng.choice(self._sources.known)
         return self.question(one, rng), one.text
 
@@ -222,7 +235,7 @@ def edge_cases(seed: int, *, times: int) -> Iterator[dict[str, list[dict[str, st
     action has its code at the end, `[action: code]`.
     """
     sources, (_, edge) = shipped_sources(kept_back=False), read_shipped()
-    codes = parse_toml((_data() / "gate" / "actions.toml").read_text(encoding="utf-8"), "actions.toml")
+    codes = _actions()
     text, rng = NanoText(sources, seed=seed), random.Random(f"{seed}:edge")
     for time in range(times + 1):
         for one in edge:
