@@ -1,4 +1,4 @@
-"""`teller`: serve, ask, chat, doctor, config."""
+"""`teller`: serve, ask, chat, doctor, config; report, bench and nano have files of their own."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ import typer
 from teller.cli.bench import bench
 from teller.cli.edge import given, run_app, show_table
 from teller.cli.nano import app as nano_app
+from teller.cli.report import report
 
 if TYPE_CHECKING:
     from teller.audio import Pcm
@@ -33,6 +34,7 @@ app = typer.Typer(
 )
 app.add_typer(nano_app, name="nano")
 app.command(epilog="Example: teller --set engines.generator=local bench --turns 500 --plot bench.png")(bench)
+app.command(epilog="Example: teller report --since 30d --out november.html --png pictures")(report)
 _AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 
 

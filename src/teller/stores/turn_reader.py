@@ -7,7 +7,7 @@ Also beside servers that write: a reader never waits and never makes them wait.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -198,6 +198,30 @@ class TurnReader:
         if len(found) > 1 and found[0].turn_id != turn_id:
             raise InputError(f"several turns begin with {turn_id!r}: give more of the id")
         return found[0] if found else None
+
+    def similarities(self, span: Span, bins: int) -> list[tuple[Kind, int, int]]:
+        """Turns of a range by kind and similarity of the neighbour, from 0 to 1 in equal bins: (kind, bin, turns)."""
+        rows = self._rows(
+            "SELECT kind, min(max(CAST(similarity * ? AS INTEGER), 0), ? - 1) AS bin, count(*) FROM turn "
+            "WHERE started_at >= ? AND started_at < ? AND similarity IS NOT NULL GROUP BY kind, bin ORDER BY kind, bin",
+            (bins, bins, span.since, span.until),
+        )
+        kinds = self.kinds() if rows else {}
+        return [(kinds[kind], place, turns) for kind, place, turns in rows]
+
+    def questions(self, span: Span, wanted: Callable[[Kind], bool], limit: int) -> list[tuple[str, Kind, int]]:
+        """Questions of the wanted kinds, most asked first, at most `limit`: (redacted text, kind, times asked)."""
+        kinds = {number: kind for number, kind in self.kinds().items() if wanted(kind)}
+        if not kinds:
+            return []
+        marks = ", ".join("?" * len(kinds))
+        query = (
+            "SELECT s.question, t.kind, count(*) AS asked FROM turn t INDEXED BY turn_by_kind "  # noqa: S608  marks
+            f"JOIN said s ON s.turn = t.id WHERE t.kind IN ({marks}) AND t.started_at >= ? AND t.started_at < ? "
+            "AND s.question IS NOT NULL GROUP BY s.question, t.kind ORDER BY asked DESC, s.question, t.kind LIMIT ?"
+        )
+        rows = self._rows(query, (*kinds, span.since, span.until, limit))
+        return [(text, kinds[kind], asked) for text, kind, asked in rows]
 
     def toggles(self, span: Span) -> list[ToggleRecord]:
         """Changes of the live adapter, in order."""
