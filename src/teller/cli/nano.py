@@ -35,7 +35,7 @@ def build(
     ] = False,
     as_json: _AsJson = False,
 ) -> None:
-    """Train teller-nano from nothing on the shipped bank's text; 13 minutes on one core of a busy machine."""
+    """Train teller-nano from nothing on the shipped bank's text; 5 minutes on one core that is free."""
     from teller.training.nano import NanoRecipe, build
     from teller.training.nano_text import shipped_sources
 

@@ -2,7 +2,7 @@
 
     teller nano build [--out DIR] [--resume]
 
-Thirteen minutes on one core of a busy machine. A Mistral of 2.5 million parameters reads a question and says the
+Five minutes on one core that is free. A Mistral of 2.5 million parameters reads a question and says the
 approved answer by heart. What makes an answer right is decided in its first words, so most examples end soon after
 them and only some go to the end, which saves two fifths of the work. Every example is a function of its number
 (`nano_text.py`), every step draws its noise from its own number, and a checkpoint holds weights, optimiser and the
