@@ -62,13 +62,16 @@ class AdapterHome:
     def ledger(self) -> Ledger:
         return Ledger(AuditLog(self.root / "audit.jsonl", self.signer), self.clock)
 
-    def install(self, name: str = "banking-lora", seed: int = 1, *, passed: bool | None = True) -> Version:
-        """Make an adapter for the scripted host and install it; `passed` None leaves it without evidence."""
+    def install(self, name: str = "banking-lora", seed: int = 1, *, passed: bool | None = True, said=None) -> Version:
+        """Make an adapter for the scripted host and install it; `passed` None leaves it without evidence.
+
+        `said` gives, for a folder, the fingerprints of base and adapter at another host.
+        """
         folder = self.path / f"{name}-{seed}"
         settings, weights = config(base_model_name_or_path="scripted"), matrices(seed)
         write_adapter(folder, tensors=weights, settings=settings, with_manifest=False)
         with ThreadPoolExecutor(1) as thread:  # also from a test that runs in a loop
-            base, on = thread.submit(lambda: asyncio.run(_said(folder))).result()
+            base, on = thread.submit(lambda: asyncio.run((said or _said)(folder))).result()
         manifest = replace(
             manifest_of(weights, settings, name=name),
             fingerprint_questions=QUESTIONS,

@@ -16,6 +16,11 @@ from teller.errors import BusyError, EngineError, EngineTimeout, InputError, Sto
 from teller.turn import Toggle
 
 
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:.*use of fork\\(\\):DeprecationWarning"
+)  # a child ends by os._exit or -9
+
+
 @pytest.fixture
 def home(tmp_path) -> AdapterHome:
     return AdapterHome(tmp_path)

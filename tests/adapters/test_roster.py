@@ -12,6 +12,9 @@ from teller.adapters.ledger import Version
 from teller.adapters.roster import Order, Report, Roster, Usage
 from teller.errors import StoreError
 
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:.*use of fork\\(\\):DeprecationWarning"
+)  # a child ends by os._exit or -9
 VERSION = Version("banking-lora", "a" * 64)
 
 

@@ -27,6 +27,11 @@ from teller.turn import Hit, Question, Toggle
 from teller.wiring import SystemClock
 
 
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:.*use of fork\\(\\):DeprecationWarning"
+)  # a child ends by os._exit or -9
+
+
 async def serve(asked, told):
     """A server on the home of the environment; for each line, the version that a turn of the call so named gets."""
     chosen, calls = load().settings, {}
