@@ -52,8 +52,8 @@ class _Bot:
     def new_call(self, customer: str | None = None) -> Call:
         return Call(uuid.uuid4().hex, Scope("bank", "en-GB", customer))
 
-    def greeting(self) -> str:
-        return "hello"
+    def greeting(self) -> tuple[str, str]:
+        return "hello", ""
 
     def open_detector(self) -> Detector:
         return ScriptedDetector()

@@ -12,7 +12,7 @@ from teller.call import Call, CallEvent, Pin, State
 from teller.engines.scripted import Fault, ScriptedGenerator, ScriptedLog, ScriptedSynthesizer, ScriptedTranscriber
 from teller.errors import CallError, EngineError, EngineTimeout, InputError, StoreError
 from teller.ports import Event
-from teller.turn import Done, Heard, MissReason, Question, Said, Sound, Source, Speech, Transcript
+from teller.turn import DataClass, Done, Heard, MissReason, Question, Said, Sound, Source, Speech, Transcript
 
 
 class SlowLog(ScriptedLog):
@@ -407,3 +407,28 @@ async def test_who_shares_a_refusal_is_refused_by_the_count_of_the_own_call():
     )
 
     assert (second.source, first.source) == (Source.HANDOFF, Source.REFUSED)
+
+
+async def test_the_sound_of_a_callers_own_answers_never_comes_near_the_audio_cache():
+    private = ScriptedSynthesizer()
+    own = replace(FREEZE, answer_id="own", text="You are overdrawn.", data_class=DataClass.CUSTOMER)
+    bot = ScriptedBot(filed={QUESTION: (FREEZE,), "what is my overdraft": (own,)})
+    core = replace(bot.orchestrator, private_synthesizer=private)
+    said = {}
+    for text in (QUESTION, "what is my overdraft", "a loan of 10,000 over five years at 6.5%"):
+        events = [event async for event in core.turn(Transcript(text), bot.call())]
+        said[text] = next(event.answer.text for event in events if isinstance(event, Said))
+
+    first, *others = said.values()
+    assert bot.synthesizer.spoken == [first]
+    assert private.spoken == others
+
+
+async def test_a_line_of_the_banks_own_is_spoken_outside_a_turn_and_a_voice_that_fails_costs_only_itself():
+    bot = ScriptedBot()
+    assert [event async for event in bot.orchestrator.say("Hello.")]
+    assert bot.synthesizer.spoken == ["Hello."]
+    broken = ScriptedBot(synthesizer=ScriptedSynthesizer(fault=Fault(0, EngineError("no voice"))))
+    mute = ScriptedBot(synthesizer=None)
+    for bot in (broken, mute):
+        assert [event async for event in bot.orchestrator.say("Hello.")] == []

@@ -1,11 +1,14 @@
 """A bot that is open can hear and speak at once: its engines are warm. A closed one has ended them."""
 
+import asyncio
+
 import pytest
 
 from teller import wiring
 from teller.config import load
 from teller.engines.scripted import ScriptedTranscriber
 from teller.errors import EngineUnavailable
+from teller.turn import Sound, Source, Transcript
 
 KNOWLEDGE = """
 [[answer]]
@@ -67,3 +70,25 @@ async def test_a_recogniser_that_cannot_get_ready_is_closed_and_the_bot_does_not
             pass
 
     assert ear.told == ["warm", "close"]
+
+
+@pytest.mark.engine
+async def test_the_greeting_is_kept_so_that_no_call_waits_for_it_and_a_tools_answer_is_not(settings, monkeypatch):
+    monkeypatch.setattr(wiring, "open_transcriber", lambda *_: Ear())
+    kept = settings.home / "audio"
+
+    async with wiring.open_bot(settings) as bot:
+        async with asyncio.timeout(30):
+            while len(list(kept.glob("*.pcm"))) < len(bot.greeting()):  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+        voice = bot.orchestrator.private_synthesizer
+        monkeypatch.setattr(voice, "speak", None)  # whatever is said from here on comes from the disk
+        for line in bot.greeting():
+            assert [sound async for sound in bot.orchestrator.say(line)]
+        monkeypatch.undo()
+        loan = Transcript("what would a loan of 10,000 over five years at 6.5% cost me")
+        events = [event async for event in bot.orchestrator.turn(loan, bot.new_call())]
+        assert any(isinstance(event, Sound) for event in events)
+        assert events[-1].record.answer.source is Source.TOOL
+
+    assert len(list(kept.glob("*.pcm"))) == len(bot.greeting())

@@ -69,7 +69,7 @@ async def examine(settings: Settings) -> list[Check]:
         ("transcriber", engines.transcriber, _weights(engines.transcriber, settings), lambda: _hear(settings, home)),
         ("embedder", engines.embedder, _weights(engines.embedder, settings), lambda: _embed(settings, home)),
         ("generator", engines.generator, _weights(engines.generator, settings), lambda: _generate(settings)),
-        ("synthesizer", engines.synthesizer, _weights(engines.synthesizer, settings), lambda: _speak(settings, home)),
+        ("synthesizer", engines.synthesizer, _weights(engines.synthesizer, settings), lambda: _speak(settings)),
     ):
         checks.append(await _check(part, configured, where, use))
     return checks
@@ -167,10 +167,10 @@ async def _generate(settings: Settings) -> tuple[str, float, float]:
     return f"said {said[:40]!r}", opened, timer.lap()
 
 
-async def _speak(settings: Settings, home: Home) -> tuple[str, float, float]:
+async def _speak(settings: Settings) -> tuple[str, float, float]:
     timer = _Timer()
     async with AsyncExitStack() as stack:
-        synthesizer = open_synthesizer(settings, home, stack)
+        synthesizer = open_synthesizer(settings, stack)
         assert synthesizer is not None
         opened = timer.lap()
         pieces = [pcm async for pcm in synthesizer.speak("Everything works.")]

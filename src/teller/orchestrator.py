@@ -78,6 +78,7 @@ class Orchestrator:
 
     Attributes:
         transcriber, synthesizer: None where the channel is text only.
+        private_synthesizer: speaks what is one caller's own, and keeps no sound; unset: `synthesizer` does.
         hear_within_s: longest wait for the transcriber.
         generate_within_s: longest wait for the generator before the approved text is spoken instead.
         cache_within_s: longest wait for a lookup in the cache, which is a miss then, and for an answer to be kept.
@@ -96,6 +97,7 @@ class Orchestrator:
     observer: Observer
     clock: Clock
     catalogue: Catalogue
+    private_synthesizer: Synthesizer | None = None
     hear_within_s: float = 20.0
     generate_within_s: float = 8.0
     cache_within_s: float = 2.0
@@ -135,8 +137,8 @@ class Orchestrator:
             facts.answered_ms = (time.perf_counter() - started) * 1000
             yield Said(answer)
 
-            if speak and self.synthesizer is not None:
-                async for sound in self._speak(answer.text, self.synthesizer, facts):
+            if speak:
+                async for sound in self._speak(answer.text, self._voice(answer), facts.timings_ms):
                     yield sound
             record = self._record(call, question, answer, facts, started_at)
             self.observer.turn_finished(record)
@@ -145,6 +147,10 @@ class Orchestrator:
         finally:
             if call.state in (State.THINKING, State.SPEAKING):
                 call.advance(CallEvent.BARGED_IN)
+
+    def say(self, text: str) -> AsyncIterator[Sound]:
+        """Speak a line of the bank's own outside a turn; no sound at all without a voice, or if it fails."""
+        return self._speak(text, self.synthesizer, {})
 
     async def answer_anew(self, question: Question, scope: Scope) -> Answer:
         """What would be answered had the cache nothing; it is not kept."""
@@ -289,14 +295,21 @@ class Orchestrator:
         except (StoreError, EngineError, TimeoutError):
             return  # the log is full, slow or gone: the caller is answered all the same
 
-    async def _speak(self, text: str, synthesizer: Synthesizer, facts: _Facts) -> AsyncIterator[Sound]:
-        """The spoken answer; the stage "speak" ends with its first piece. A synthesizer that fails leaves the text."""
+    def _voice(self, answer: Answer) -> Synthesizer | None:
+        return self.synthesizer if policy.is_for_everyone(answer) else self.private_synthesizer or self.synthesizer
+
+    async def _speak(
+        self, text: str, synthesizer: Synthesizer | None, timings_ms: dict[str, float]
+    ) -> AsyncIterator[Sound]:
+        """The spoken text; the stage "speak" ends with its first piece. A synthesizer that fails leaves the text."""
+        if synthesizer is None:
+            return
         started, stream = time.perf_counter(), synthesizer.speak(text)
         try:
             while True:
                 async with asyncio.timeout(self.speak_within_s):
                     pcm = await anext(stream)
-                facts.timings_ms.setdefault("speak", (time.perf_counter() - started) * 1000)
+                timings_ms.setdefault("speak", (time.perf_counter() - started) * 1000)
                 yield Sound(pcm)
         except (StopAsyncIteration, EngineError, TimeoutError):
             return

@@ -112,9 +112,9 @@ class Bot:
             caught_up = f"its log cannot be read ({type(exc).__name__})"
         return {engine.name: "ok" for engine in engines if engine is not None} | {"cache": caught_up}
 
-    def greeting(self) -> str:
-        """What a caller hears first: that this is a machine, and that calls may be recorded."""
-        return policy.GREETING.format(bank=BANK_NAME)
+    def greeting(self) -> tuple[str, str]:
+        """What a caller hears first: that this is a machine and that calls may be recorded; then what to ask."""
+        return policy.NOTICE.format(bank=BANK_NAME), policy.INVITATION
 
 
 def bank_folder() -> Path:
@@ -199,8 +199,8 @@ def open_transcriber(settings: Settings, home: Home, bank: Bank) -> Transcriber 
             return TransformersWhisper(engines.transcriber_model, allow_downloads=engines.allow_downloads)
 
 
-def open_synthesizer(settings: Settings, home: Home, stack: AsyncExitStack) -> Synthesizer | None:
-    """The configured synthesizer behind its audio cache, closed with the stack; None if it is "none".
+def open_synthesizer(settings: Settings, stack: AsyncExitStack) -> Synthesizer | None:
+    """The configured synthesizer, closed with the stack; None if it is "none".
 
     Raises:
         EngineUnavailable: if its package or weights are missing.
@@ -208,17 +208,22 @@ def open_synthesizer(settings: Settings, home: Home, stack: AsyncExitStack) -> S
     engines = settings.engines
     if engines.synthesizer == "none":
         return None
-    from teller.engines.spoken_cache import SpokenCache
-
     if engines.synthesizer == "kokoro":
         from teller.engines.kokoro import Kokoro
 
-        return SpokenCache(Kokoro(voice=engines.voice, allow_downloads=engines.allow_downloads), home.audio)
+        return Kokoro(voice=engines.voice, allow_downloads=engines.allow_downloads)
     from teller.engines.espeak import Espeak
 
     espeak = Espeak(voice=engines.voice, words_per_minute=engines.words_per_minute)
     stack.push_async_callback(espeak.aclose)
-    return SpokenCache(espeak, home.audio)
+    return espeak
+
+
+def _remembering(voice: Synthesizer | None, home: Home) -> Synthesizer | None:
+    """The synthesizer behind its audio cache."""
+    from teller.engines.spoken_cache import SpokenCache
+
+    return SpokenCache(voice, home.audio) if voice is not None else None
 
 
 def open_generator(settings: Settings) -> Generator:
@@ -368,8 +373,8 @@ async def open_bot(
         adapters = await stack.enter_async_context(
             open_adapters(settings, home, host, observer, clock, serving=serving)
         )
-        synthesizer = open_synthesizer(settings, home, stack) if speech else None
-        await _warm(synthesizer)
+        voice = open_synthesizer(settings, stack) if speech else None
+        await _warm(voice)
         orchestrator = Orchestrator(
             transcriber=await hearing,
             toolbox=Toolbox(bank.rates),
@@ -377,7 +382,8 @@ async def open_bot(
             knowledge=knowledge,
             generator=generator if settings.engines.generator == "approved" else FilledIn(generator, bank.rates),
             embedder=recent,
-            synthesizer=synthesizer,
+            synthesizer=_remembering(voice, home),
+            private_synthesizer=voice,
             observer=Observers((observer, adapters.watch)),
             clock=clock,
             catalogue=bank.catalogue,
@@ -390,7 +396,16 @@ async def open_bot(
         )
         _check_hits(opened, orchestrator, bank.catalogue, stack)
         detector = open_detector() if speech else _no_detector
-        yield Bot(settings, orchestrator, bank.approved, opened, adapters.live, turn_log, detector)
+        bot = Bot(settings, orchestrator, bank.approved, opened, adapters.live, turn_log, detector)
+        stack.push_async_callback(_cancel, asyncio.create_task(_rehearse(bot)))
+        yield bot
+
+
+async def _rehearse(bot: Bot) -> None:
+    """Have the greeting spoken once, so that it is kept and begins every call at once."""
+    for line in bot.greeting():
+        async for _ in bot.orchestrator.say(line):
+            pass
 
 
 async def _open_ear(settings: Settings, home: Home, bank: Bank, *, speech: bool) -> Transcriber | None:

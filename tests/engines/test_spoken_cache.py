@@ -149,15 +149,6 @@ async def test_what_a_dead_process_left_half_written_is_removed(tmp_path):
     assert (left.exists(), fresh.exists()) == (False, True)
 
 
-async def test_a_text_that_may_not_be_kept_is_spoken_every_time(tmp_path):
-    voice = ScriptedSynthesizer()
-    cache = SpokenCache(voice, tmp_path, keeps=lambda text: "balance" not in text)
-    await spoken(cache, "Your balance is low.")
-    await spoken(cache, "Your balance is low.")
-    assert len(voice.spoken) == 2
-    assert list(tmp_path.iterdir()) == []
-
-
 async def test_an_answer_larger_than_the_whole_cache_is_not_kept(tmp_path):
     await spoken(SpokenCache(ScriptedSynthesizer(), tmp_path, max_bytes=100))
     assert list(tmp_path.iterdir()) == []

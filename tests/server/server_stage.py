@@ -38,6 +38,8 @@ from teller.turn import (
     TurnRecord,
 )
 
+NOTICE = "Hello, you are speaking to an automated assistant of Larkfield Bank. Calls may be recorded."
+INVITATION = "Ask me about your account, cards, payments, loans or savings, or say 'a person' at any time."
 Act = Callable[[str], Awaitable[None]]
 
 
@@ -65,9 +67,15 @@ class ScriptedTurns:
     def __init__(self, script: Mapping[str, Line]) -> None:
         self.heard: list[str] = []
         self.speech: list[Speech] = []
+        self.said: list[str] = []  # outside turns
+        self.line_s = 0.1  # sound of such a line
         self.running = 0
         self.broken_off = 0
         self._script = script
+
+    async def say(self, text: str) -> AsyncIterator[Sound]:
+        self.said.append(text)
+        yield Sound(tone(self.line_s, pitch_hz=440.0))
 
     async def turn(self, heard: Transcript | Speech, call: Call, *, speak: bool = True) -> AsyncIterator[TurnEvent]:
         call.advance(CallEvent.ASKED)
@@ -125,11 +133,8 @@ class StageBot:
         self.calls.append(Call(uuid.uuid4().hex, Scope("larkfield", "en-GB", customer)))
         return self.calls[-1]
 
-    def greeting(self) -> str:
-        return (
-            "Hello, you are speaking to an automated assistant of Larkfield Bank. Calls may be recorded. "
-            "Ask me about your account, cards, payments, loans or savings, or say 'a person' at any time."
-        )
+    def greeting(self) -> tuple[str, str]:
+        return NOTICE, INVITATION
 
     def open_detector(self) -> ScriptedDetector:
         return ScriptedDetector()

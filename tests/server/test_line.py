@@ -5,10 +5,11 @@ import socket
 
 import numpy as np
 import pytest
-from tests.server.server_stage import Line, StageBot, eventually, said, stage, tone
+from tests.server.server_stage import INVITATION, NOTICE, Line, ScriptedTurns, StageBot, eventually, said, stage, tone
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from teller.errors import EngineError, EngineTimeout, EngineUnavailable, StoreCorrupt
+from teller.turn import Sound
 
 
 async def forever(_: str) -> None:
@@ -460,3 +461,79 @@ async def test_a_stopping_server_waits_no_longer_than_it_may() -> None:
         st.server.should_exit = True
         assert await caller.close_code() == 1012
         assert bot.orchestrator.running == 0
+
+
+LOUD = np.full(16_000, 9_000, dtype=np.int16).tobytes()  # a second that the scripted detector takes for speech
+
+
+async def spoken_question(caller) -> None:
+    await caller.say(type="listen_start", mode="hold")
+    await caller.socket.send(silence(0.5))
+    await caller.say(type="listen_end")
+
+
+def sounds_of(caller) -> list[int]:
+    return [message["turn"] for message in caller.seen if message["type"] == "sound"]
+
+
+async def test_a_typed_call_has_the_notice_in_writing_alone() -> None:
+    async with stage() as st, st.call() as caller:
+        await caller.say(type="ask", text="typed")
+        await caller.until("done")
+        assert caller.seen[0]["greeting"] == f"{NOTICE} {INVITATION}"
+        assert st.bot.orchestrator.said == []
+
+
+async def test_the_first_answer_to_speech_comes_after_the_spoken_notice_and_the_second_without() -> None:
+    async with stage() as st, st.call() as caller:
+        for _ in range(2):
+            await spoken_question(caller)
+            await caller.until("done")
+            await asyncio.sleep(0.15)  # the notice is heard
+        assert sounds_of(caller) == [0, 1, 2]
+        assert st.bot.orchestrator.said == [NOTICE]
+
+
+async def test_hands_free_begins_with_the_whole_greeting() -> None:
+    async with stage() as st, st.call() as caller:
+        await caller.say(type="listen_start", mode="hands_free")
+        await caller.until("sound")
+        await eventually(lambda: st.bot.orchestrator.said == [NOTICE, INVITATION])
+        await caller.say(type="listen_start", mode="hands_free")
+        await caller.say(type="ask", text="typed")
+        await caller.until("done")
+        assert sounds_of(caller) == [0, 1]
+        assert st.bot.orchestrator.said == [NOTICE, INVITATION]
+
+
+async def test_a_caller_who_speaks_over_the_notice_silences_it_and_hears_it_before_the_answer() -> None:
+    bot = StageBot()
+    bot.orchestrator.line_s = 60.0
+    async with stage(bot) as st, st.call() as caller:
+        await caller.say(type="listen_start", mode="hands_free")
+        await eventually(lambda: len(bot.orchestrator.said) == 2)
+        await caller.socket.send(LOUD)
+        await caller.until("speech_started")
+        await caller.socket.send(silence(1.0))
+        await caller.until("done")
+        assert st.bot.orchestrator.said == [NOTICE, INVITATION, NOTICE]
+        assert sounds_of(caller) == [0, 0, 1]
+
+
+async def test_speech_over_a_greeting_that_is_still_being_made_ends_it() -> None:
+    class Slow(ScriptedTurns):
+        async def say(self, text):
+            self.said.append(text)
+            for _ in range(10_000):
+                await asyncio.sleep(0.005)
+                yield Sound(tone())
+
+    bot = StageBot()
+    bot.orchestrator = Slow({})
+    async with stage(bot) as st, st.call() as caller:
+        await caller.say(type="listen_start", mode="hands_free")
+        await caller.until("sound")
+        await caller.socket.send(LOUD)
+        assert (await caller.until("stopped"))["turn"] == 0
+        await caller.until("speech_started")
+        assert st.bot.orchestrator.said == [NOTICE]

@@ -14,7 +14,7 @@ from selenium.webdriver import ActionChains, Keys
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.wait import WebDriverWait
-from tests.server.server_stage import Line, Stage, StageBot, said, stage
+from tests.server.server_stage import NOTICE, Line, Stage, StageBot, said, stage
 
 from teller.turn import Answer, Citation, DataClass, Evidence, MissReason, Source, Tier
 
@@ -247,6 +247,32 @@ def test_holding_the_space_bar_asks_and_escape_drops_what_was_said(page) -> None
     page.ask("typed words")
     page.answered(2)
     assert page.bot.orchestrator.heard == ["(spoken)", "typed words"]
+
+
+def test_the_first_spoken_question_is_answered_after_the_spoken_notice(page) -> None:
+    page.bot.orchestrator.line_s = 1.0
+    page.driver.execute_script(
+        "window.played = []; const start = AudioBufferSourceNode.prototype.start;"
+        "AudioBufferSourceNode.prototype.start = function (at) {"
+        " window.played.push([at, this.buffer.duration]); start.call(this, at); }"
+    )
+    page.one("#question").send_keys("typed first", Keys.ENTER)
+    page.answered()
+    page.wait(lambda: page.text("state") == "Ready")
+    for turn in (2, 3):
+        ActionChains(page.driver).click_and_hold(page.one("#mic")).perform()
+        page.wait(lambda: page.text("meter-text") == "Let go to ask")
+        time.sleep(0.4)
+        ActionChains(page.driver).release().perform()
+        page.answered(turn)
+        page.wait(lambda: page.text("state") == "Ready")
+    played = page.driver.execute_script("return window.played")
+    lengths = [0.0, 0.0, 0.0]  # of what was played in one go: the typed answer, notice and answer, the last answer
+    for (at, duration), (before, lasted) in zip(played, [(-9.0, 0.0), *played], strict=False):
+        joined = abs(before + lasted - at) < 0.02
+        lengths = [*lengths[:-1], lengths[-1] + duration] if joined else [*lengths[1:], duration]
+    assert lengths == pytest.approx([0.2, 1.2, 0.2], abs=0.01)
+    assert page.bot.orchestrator.said == [NOTICE]
 
 
 def test_a_tap_speaks_until_the_next_tap(page) -> None:

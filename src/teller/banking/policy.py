@@ -18,10 +18,8 @@ MIN_CONFIDENCE = 0.35  # a transcript below this is asked for again; see docs/be
 NOT_COVERED = ("not_covered", "not_covered_twice")  # reasons of an answer that knowledge had nothing for
 UNANSWERED_BEFORE_HANDOFF = 2  # turns in a row; nobody should have to ask a third time
 
-GREETING = (
-    "Hello, you are speaking to an automated assistant of {bank}. Calls may be recorded. "
-    "Ask me about your account, cards, payments, loans or savings, or say 'a person' at any time."
-)
+NOTICE = "Hello, you are speaking to an automated assistant of {bank}. Calls may be recorded."
+INVITATION = "Ask me about your account, cards, payments, loans or savings, or say 'a person' at any time."
 OFFER = "Would you like me to put you through to a person?"
 
 
@@ -219,6 +217,11 @@ def leans_on(question: Question, answer: Answer, memory: Memory) -> str:
         return ""
     before = points_back(question, memory)
     return f"{before.text.rpartition(' / ')[2]} / {question.text}" if before else question.text
+
+
+def is_for_everyone(answer: Answer) -> bool:
+    """Whether an answer is the same whoever asks: neither a customer's own, nor made with values that a caller gave."""
+    return answer.data_class is not DataClass.CUSTOMER and answer.source is not Source.TOOL
 
 
 def not_heard() -> Answer:

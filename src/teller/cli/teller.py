@@ -113,7 +113,7 @@ def chat(context: typer.Context, as_json: _AsJson = False) -> None:
         async with _bot(context, speech=False) as bot:
             call = bot.new_call()
             if sys.stdin.isatty():
-                typer.echo(bot.greeting(), err=True)
+                typer.echo(" ".join(bot.greeting()), err=True)
             async for line in _lines():
                 if not line.strip():
                     continue

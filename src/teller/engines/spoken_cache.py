@@ -3,6 +3,8 @@
 One file for each text and voice, named by a hash of both, so that the folder holds no words. A file is written whole or
 not at all, carries its own checksum, and is ignored and removed when it does not hold. Only complete sound is kept:
 a turn that is stopped, or a synthesizer that fails half-way, leaves nothing behind. The least recently played go first.
+
+Everything that is spoken through it is kept: what is one caller's own goes to the synthesizer itself.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ import os
 import struct
 import tempfile
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -44,7 +46,6 @@ class SpokenCache:
         folder: made if it is missing; for this alone.
         max_bytes: size of all files together.
         max_age_s: a file that was not played for so long is removed when this process first keeps one, and on eviction.
-        keeps: whether the sound of a text may be kept; unset: all are. Give it where answers hold a customer's data.
     """
 
     def __init__(
@@ -54,14 +55,12 @@ class SpokenCache:
         *,
         max_bytes: int = 512 * 1024 * 1024,
         max_age_s: float = 30 * 86_400.0,
-        keeps: Callable[[str], bool] | None = None,
     ) -> None:
         self.name = synthesizer.name
         self._synthesizer = synthesizer
         self._folder = folder
         self._max_bytes = max_bytes
         self._max_age_s = max_age_s
-        self._keeps = keeps or (lambda _: True)
         self._bytes = -1  # of all files, as far as this process knows; -1 before the first look
 
     async def speak(self, text: str) -> AsyncIterator[Pcm]:
@@ -85,7 +84,7 @@ class SpokenCache:
         finally:
             if isinstance(stream, AsyncGenerator):
                 await stream.aclose()
-        if pieces and self._keeps(text):
+        if pieces:
             await asyncio.to_thread(self._keep, path, pieces)
 
     async def warm(self) -> None:

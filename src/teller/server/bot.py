@@ -8,7 +8,7 @@ from typing import Protocol
 from teller.audio import Pcm
 from teller.call import Call
 from teller.ports import Detector
-from teller.turn import Speech, Transcript, TurnEvent
+from teller.turn import Sound, Speech, Transcript, TurnEvent
 
 
 class Turns(Protocol):
@@ -20,6 +20,10 @@ class Turns(Protocol):
         Raises:
             TellerError: as `Orchestrator.turn`.
         """
+        ...
+
+    def say(self, text: str) -> AsyncIterator[Sound]:
+        """Speak a line outside a turn; no sound at all if it cannot be spoken."""
         ...
 
 
@@ -35,8 +39,8 @@ class Bot(Protocol):
         """A call that begins now; the server never names a customer: nobody has verified one."""
         ...
 
-    def greeting(self) -> str:
-        """What a caller is told first: that this is a machine, and that calls may be recorded."""
+    def greeting(self) -> tuple[str, str]:
+        """The notice that every caller must be given first, and what may be asked."""
         ...
 
     def open_detector(self) -> Detector:

@@ -4,6 +4,9 @@ The reader takes messages one by one; a turn runs beside it as a task of the sam
 an answer cancels the turn, waits until it is gone, and only then goes on. Nothing is queued here: a turn sends its
 sound as it comes, and a caller that does not read holds the turn up until `send_timeout_s` ends the call. When the
 reader ends, for whatever reason, everything of the call ends with it.
+
+Who speaks is told first, aloud, that a machine listens: hands-free at once, with what may be asked; with the button
+before the first answer. A caller who cuts the notice short hears it before the next answer.
 """
 
 from __future__ import annotations
@@ -11,8 +14,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
+import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
+from typing import TypeVar
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
@@ -45,9 +50,12 @@ from teller.telemetry.trace_ids import CURRENT_TRACE, trace_id_of
 from teller.turn import Done, Heard, Said, Sound, Speech, Transcript, TurnEvent
 
 _log = logging.getLogger("teller.server")
+_T = TypeVar("_T")
 
 _PIECE_BYTES = 16_384  # of sound in one message: a third of a second at 22 kHz, so that a stop takes effect soon
 _CANCEL_S = 5.0  # an engine that has not given up by then is left behind; what it still says is dropped
+
+_GREETING = 0  # stands for it where turns have their number
 
 _NORMAL, _TOO_BIG, _FAILED, _RESTART = 1000, 1009, 1011, 1012  # RFC 6455 §7.4.1 and the IANA registry
 
@@ -91,8 +99,10 @@ class Line:
         self._is_deaf_told = False
         self._turn: asyncio.Task[None] | None = None
         self._number = 0  # of the newest turn
-        self._live = 0  # the turn that may still send; 0 for none
-        self._rate_hz = 0  # that the caller was told for this turn's sound
+        self._live: int | None = None  # the turn that may still send
+        self._sound: tuple[int, int] | None = None  # turn and rate of the sound that the caller was told of
+        self._is_notice_due = True
+        self._notice_ends_s = 0.0  # when its sound has been heard, on the monotonic clock
         self._told = State.ENDED
 
     async def serve(self) -> None:
@@ -102,7 +112,7 @@ class Line:
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._watch())
-                await self._send(Ready(greeting=self._bot.greeting(), max_audio_s=self._limits.max_audio_s))
+                await self._send(Ready(greeting=" ".join(self._bot.greeting()), max_audio_s=self._limits.max_audio_s))
                 await self._tell(State.LISTENING)
                 await self._read(tasks)
         except* CallOver as group:
@@ -154,6 +164,9 @@ class Line:
                     self._ear = HeldEar(self._limits.max_audio_s)
                 case ListenStart():
                     self._ear = OpenEar(self._bot.open_detector(), self._limits.max_audio_s)
+                    if self._is_notice_due and not self._is_answering:
+                        self._live = _GREETING
+                        self._turn = tasks.create_task(self._greet(_GREETING, *self._bot.greeting()))
                 case ListenEnd():
                     ear, self._ear = self._ear, None
                     if isinstance(ear, HeldEar):
@@ -190,7 +203,7 @@ class Line:
             return
         await self._silence()
         self._number += 1
-        self._live, self._rate_hz = self._number, 0
+        self._live, self._sound = self._number, None
         self._turn = tasks.create_task(self._run_turn(self._number, heard))
 
     def _drop_half_heard(self) -> None:
@@ -205,16 +218,27 @@ class Line:
 
     async def _silence(self) -> None:
         """Break the running turn off, if there is one, and wait until it is gone."""
+        self._is_notice_due |= time.monotonic() < self._notice_ends_s
+        self._notice_ends_s = 0.0
         turn, self._turn = self._turn, None
         if turn is None or turn.done():
             return
-        self._live = 0
+        stopped, self._live = self._live or _GREETING, None
         turn.cancel()
         _, left = await asyncio.wait([turn], timeout=_CANCEL_S)
         if left:
             _log.error("a turn did not end within %.0f s of its cancellation", _CANCEL_S)
-        await self._send(TurnStopped(turn=self._number))
+        await self._send(TurnStopped(turn=stopped))
         await self._tell(self._call.state)
+
+    async def _greet(self, number: int, notice: str, *lines: str) -> None:
+        """Speak the notice, and lines after it, on behalf of the turn with this number."""
+        self._is_notice_due, self._notice_ends_s = False, time.monotonic()
+        for line in (notice, *lines):
+            async with closing_turn(self._bot.orchestrator.say(line)) as sounds:
+                async for sound in sounds:
+                    self._notice_ends_s += sound.pcm.duration_s if line is notice else 0.0
+                    await self._play(number, sound.pcm, of=_GREETING)
 
     async def _run_turn(self, number: int, heard: Transcript | Speech) -> None:
         try:
@@ -223,6 +247,8 @@ class Line:
                 asyncio.timeout(self._limits.max_turn_s),
                 closing_turn(self._bot.orchestrator.turn(heard, self._call)) as events,
             ):
+                if self._is_notice_due and isinstance(heard, Speech):
+                    await self._greet(number, self._bot.greeting()[0])
                 async for event in events:
                     await self._show(number, event)
         except CallOver:
@@ -245,15 +271,16 @@ class Line:
                 await self._send(AnswerSaid.of(number, answer))
                 await self._tell(State.SPEAKING)
             case Sound(pcm):
-                await self._play(number, pcm)
+                await self._play(number, pcm, of=number)
             case Done(record):
                 await self._send(TurnDone.of(number, record))
                 await self._tell(self._call.state)
 
-    async def _play(self, number: int, pcm: Pcm) -> None:
-        if pcm.rate_hz != self._rate_hz:
-            self._rate_hz = pcm.rate_hz
-            await self._send(SoundFollows(turn=number, rate_hz=pcm.rate_hz))
+    async def _play(self, number: int, pcm: Pcm, *, of: int) -> None:
+        """Send sound while a turn is live; `of` is whose sound it is."""
+        if self._sound != (of, pcm.rate_hz):
+            self._sound = (of, pcm.rate_hz)
+            await self._send(SoundFollows(turn=of, rate_hz=pcm.rate_hz))
         data = pcm.samples.astype("<i2").tobytes()
         for start in range(0, len(data), _PIECE_BYTES):
             if number != self._live:
@@ -293,7 +320,7 @@ class Line:
 
 
 @asynccontextmanager
-async def closing_turn(events: AsyncIterator[TurnEvent]) -> AsyncIterator[AsyncIterator[TurnEvent]]:
+async def closing_turn(events: AsyncIterator[_T]) -> AsyncIterator[AsyncIterator[_T]]:
     """Close a turn's events when the block is left: at once, not when the garbage collector comes by."""
     try:
         yield events

@@ -118,7 +118,10 @@ class AnswerSaid(_Message):
 
 
 class SoundFollows(_Message):
-    """The binary messages from here on are the spoken answer of this turn."""
+    """The binary messages from here on are the spoken answer of this turn; of turn 0, the greeting.
+
+    The greeting comes when the caller first speaks, or may: before all other sound, which goes on after it.
+    """
 
     type: Literal["sound"] = "sound"
     turn: int

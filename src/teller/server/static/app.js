@@ -53,9 +53,11 @@ function stop() {
 /** Silence here and now; whatever sound of the turns so far is still on its way is dropped. */
 function hush() {
   muted = newest;
+  isGreetingMuted = true;
   speaker.stop();
 }
 let muted = 0;
+let isGreetingMuted = true; // until a call is spoken
 
 function expectTurn() {
   pending ??= addView();
@@ -133,7 +135,10 @@ async function endListening(mine, isCancelled) {
   const isOpen = await mine.opened;
   await microphone.stop();
   if (isCancelled || !isOpen) wire.send({ type: "stop" });
-  else if (wire.send({ type: "listen_end" })) expectTurn();
+  else if (wire.send({ type: "listen_end" })) {
+    isGreetingMuted = false; // it may come before the answer
+    expectTurn();
+  }
 }
 
 async function openMicrophone() {
@@ -154,6 +159,7 @@ async function toggleHandsFree() {
   handsFree = !handsFree;
   speaker.unlock();
   if (handsFree) {
+    isGreetingMuted = false;
     wire.send({ type: "listen_start", mode: "hands_free" });
     handsFree = await openMicrophone();
   }
@@ -178,11 +184,15 @@ const onMessage = {
     if (connection > 1 && views.size) {
       byId("turns").append(element("li", { class: "divider" }, element("span", {}, "A new call began")));
     }
+    isGreetingMuted = !handsFree;
     if (handsFree) wire.send({ type: "listen_start", mode: "hands_free" });
   },
   state({ state }) {
     callState = state;
-    if (state === "thinking") expectTurn();
+    if (state === "thinking") {
+      if (handsFree) isGreetingMuted = false;
+      expectTurn();
+    }
     refresh();
   },
   speech_started() {
@@ -204,7 +214,8 @@ const onMessage = {
     follow();
   },
   sound({ turn, rate_hz: rateHz }) {
-    if (turn > muted) speaker.begin(keyOf(turn), rateHz);
+    const isGreeting = turn === 0;
+    if (isGreeting ? !isGreetingMuted : turn > muted) speaker.begin(keyOf(turn), rateHz, isGreeting);
     else speaker.stop();
   },
   done(message) {
@@ -216,7 +227,7 @@ const onMessage = {
     follow();
   },
   stopped({ turn }) {
-    const view = views.get(keyOf(turn)) ?? takePending();
+    const view = views.get(keyOf(turn)) ?? (turn ? takePending() : null);
     view?.stopped();
     if (speaker.playing === keyOf(turn)) speaker.stop();
   },

@@ -19,9 +19,11 @@ export class Speaker extends EventTarget {
     if (this.#context.state !== "running") this.#context.resume().then(() => this.#flush());
   }
 
-  begin(key, rateHz) {
-    this.stop();
-    this.#current = { key, rateHz, pieces: [] };
+  /** What comes in next is the sound of this turn; it stops what plays, but for a greeting, which is played out. */
+  begin(key, rateHz, isGreeting = false) {
+    if (!this.#current?.isGreeting) this.stop();
+    this.#current = { key, rateHz, isGreeting, pieces: [] };
+    if (isGreeting) return;
     this.#kept.set(key, this.#current);
     if (this.#kept.size > KEPT_TURNS) this.#kept.delete(this.#kept.keys().next().value);
   }
