@@ -15,7 +15,6 @@ from teller.engines.scripted import Fault
 from teller.errors import BusyError, EngineError, EngineTimeout, InputError, StoreCorrupt, TellerError
 from teller.turn import Toggle
 
-
 pytestmark = pytest.mark.filterwarnings(
     "ignore:.*use of fork\\(\\):DeprecationWarning"
 )  # a child ends by os._exit or -9

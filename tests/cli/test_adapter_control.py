@@ -26,7 +26,6 @@ from teller.stores.sqlite_log import SqliteLog
 from teller.turn import Hit, Question, Toggle
 from teller.wiring import SystemClock
 
-
 pytestmark = pytest.mark.filterwarnings(
     "ignore:.*use of fork\\(\\):DeprecationWarning"
 )  # a child ends by os._exit or -9
