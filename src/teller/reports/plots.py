@@ -129,7 +129,7 @@ def _trust(figure: Any, view: View) -> None:
         axes.plot([x for x, _ in known], [y for _, y in known], mark, ms=11, color=colour, label=f"{label}, at most")
     for place, one in enumerate(classes):
         if one["certified_bound"] is None and one["bound_of_checked_hits"] is None:
-            axes.annotate(f"{one['state']}: no bound yet", (limit * 0.04, place), va="center", fontsize=9)
+            axes.annotate(f"{one['state']}: no bound yet", (limit * 0.04, place + 0.08), va="bottom", fontsize=9)
     axes.axvline(limit, color=RED, ls="--", label=f"limit {limit:g} %")
     axes.set(xlabel="wrong hits, % of hits (95 % confidence)", ylim=(-0.6, len(classes) - 0.4))
     shown = [100 * one[key] for one in classes for key, *_ in forms if one[key] is not None]
@@ -179,7 +179,8 @@ def _adapters(figure: Any, view: View) -> None:
         look |= {"ls": _LINES[place % 4], "label": name or "base model"}
         right.plot(_times(slots), [100 * one["grounded_share"] for one in slots], **look)
         speed.plot(_times(slots), [one["answer_ms"] for one in slots], **look)
-    right.set(ylabel="grounded, %", ylim=(-3, 103))
+    least = min(100 * one["grounded_share"] for one in view["adapters_over_time"])
+    right.set(ylabel="grounded, %", ylim=(max(0.0, least - 15), 103))
     speed.set(ylabel="mean ms to answer")
     speed.set_ylim(bottom=0)
     for place, one in enumerate(view["toggles"][:12]):

@@ -30,6 +30,7 @@ from teller.server.failures import STATUS_CODES, failure_of, refusal, response_o
 from teller.server.guard import SUBPROTOCOL, Guard
 from teller.server.limits import Lines, RateLimit, ServerLimits, caller_key
 from teller.server.line import Line, closing_turn
+from teller.server.live import Live
 from teller.server.messages import parse_question, turn_view
 from teller.server.readings import of_lines
 from teller.telemetry import Telemetry
@@ -45,7 +46,8 @@ _STATIC = Path(__file__).parent / "static"
 def make_app(bot: Bot, limits: ServerLimits, telemetry: Telemetry | None = None) -> FastAPI:
     """The application around a running bot, which it neither opens nor closes.
 
-    `app.state.lines` tells how many calls run and drains them. Without `telemetry` there are no metrics to scrape.
+    `app.state.lines` tells how many calls run and drains them. Without `telemetry` there are neither metrics to
+    scrape nor a live page.
     """
     lines, rate = Lines(limits.max_calls), RateLimit(limits.requests_per_minute)
 
@@ -77,6 +79,9 @@ def make_app(bot: Bot, limits: ServerLimits, telemetry: Telemetry | None = None)
     if telemetry is not None:
         telemetry.watch(of_lines(lines))
         app.add_api_route("/metrics", _Scrape(telemetry).metrics, methods=["GET"])
+        live = Live(telemetry, lines, send_timeout_s=limits.send_timeout_s)
+        app.add_api_route("/dashboard", live.page, methods=["GET"])
+        app.add_api_route("/api/live", live.stream, methods=["GET"])
     app.add_middleware(Guard, limits=limits, rate=rate, lines=lines)
     if limits.allowed_origins:
         app.add_middleware(

@@ -25,7 +25,7 @@ from teller.server.limits import Lines, RateLimit, ServerLimits, caller_key
 SUBPROTOCOL = "teller.v1"
 _BEARER_PROTOCOL = "teller.bearer."  # then base64url of the token: a browser cannot set a header on a WebSocket
 _LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
-_OPEN_PATHS: Final = frozenset({"/", "/healthz"})  # and /static/: nothing secret is there
+_OPEN_PATHS: Final = frozenset({"/", "/dashboard", "/healthz"})  # and /static/: nothing secret is there
 _OPERATOR_PATHS: Final = frozenset({"/metrics", "/readyz"})  # asked for all day long, by whoever has the token
 _SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _SAFE_HEADERS: Final[Mapping[str, str]] = MappingProxyType(

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
 from teller.errors import TellerError
+from teller.observers import Unobserved
 from teller.ports import Observer
 from teller.telemetry.facts import Facts
 from teller.telemetry.json_logs import TurnLines, log_as_json
@@ -19,10 +21,12 @@ from teller.telemetry.prometheus import Exposition
 from teller.telemetry.recorder import Recorder
 from teller.telemetry.series import Series
 from teller.telemetry.spans import Spans, open_exporter
+from teller.turn import ToggleRecord
 
 Reading = tuple[str, tuple[str, ...], float]  # a metric's name, its labels' values, the number
 Read = Callable[[], Awaitable[Iterable[Reading]]]
 
+_TOGGLES = 8  # that are remembered
 _READ_S = 2.0  # longest wait for one source of readings
 _log = logging.getLogger("teller.telemetry")
 
@@ -39,7 +43,8 @@ class Telemetry:
 
     def __init__(self, sinks: Iterable[Observer] = (), *, version: str = "") -> None:
         self._series = Series()
-        self.recorder = Recorder((Facts(self._series), *sinks))
+        self._toggled = _Toggled()
+        self.recorder = Recorder((Facts(self._series), self._toggled, *sinks))
         self._exposition = Exposition(self._series)
         self._sources: list[tuple[Read, set[str]]] = []
         self._series.number("teller_build_info", version).value = 1.0
@@ -50,11 +55,21 @@ class Telemetry:
 
     async def scrape(self, accept: str = "") -> tuple[bytes, str]:
         """Body and content type for whoever sends this Accept header; a source that fails is left out."""
+        await self.up_to_date()
+        return await self._exposition.render(accept)
+
+    @property
+    def toggles(self) -> Sequence[ToggleRecord]:
+        """The latest changes of the live adapter, oldest first."""
+        return tuple(self._toggled.records)
+
+    async def up_to_date(self) -> Series:
+        """Every number as of now, to be read and not kept."""
         await self.recorder.fold_gently()
         self._series.number("teller_telemetry_dropped_total").value = self.recorder.dropped
         for read, told in self._sources:
             await self._take_readings(read, told)
-        return await self._exposition.render(accept)
+        return self._series
 
     async def _take_readings(self, read: Read, told: set[str]) -> None:
         try:
@@ -69,6 +84,15 @@ class Telemetry:
         for name, values, number in readings:
             self._series.number(name, *values).value = number
             told.add(name)
+
+
+class _Toggled(Unobserved):
+    def __init__(self) -> None:
+        self.records: deque[ToggleRecord] = deque(maxlen=_TOGGLES)
+
+    def adapter_toggled(self, record: ToggleRecord) -> None:
+        """As `Observer.adapter_toggled`."""
+        self.records.append(record)
 
 
 @asynccontextmanager
