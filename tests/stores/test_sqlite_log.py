@@ -1,5 +1,6 @@
 import asyncio
 import os
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -148,13 +149,31 @@ def test_a_file_that_is_no_database_is_refused_and_left(path):
     assert path.read_bytes() == b"not a database at all " * 100
 
 
-def test_another_programs_database_is_refused(path):
-    path.parent.mkdir()
-    with sqlite3.connect(path) as other:
-        other.execute("CREATE TABLE theirs (x)")
+@pytest.mark.parametrize("mode", ["delete", "wal", "killed in wal"])
+def test_another_programs_database_is_refused_and_stays_byte_for_byte_as_it_was(tmp_path, path, mode):
+    away = tmp_path / "away.sqlite"
+    other = sqlite3.connect(away)
+    other.execute(f"PRAGMA journal_mode = {mode.split()[-1]}")
+    other.execute("CREATE TABLE theirs (a)")
+    other.execute("INSERT INTO theirs VALUES (1)")
+    other.commit()
+    if mode != "killed in wal":
+        other.close()
+    path.parent.mkdir(exist_ok=True)
+    for suffix in ("", "-wal"):  # what a kill leaves behind
+        if away.with_name(away.name + suffix).exists():
+            shutil.copyfile(away.with_name(away.name + suffix), path.with_name(path.name + suffix))
     other.close()
+    before = {one.name: one.read_bytes() for one in path.parent.glob(f"{path.name}*")}
+
     with pytest.raises(StoreCorrupt, match="another program"):
         SqliteLog(path)
+
+    after = {one.name: one.read_bytes() for one in path.parent.glob(f"{path.name}*") if not one.name.endswith("-shm")}
+    assert after == before
+    with sqlite3.connect(path) as theirs:
+        assert theirs.execute("SELECT a FROM theirs").fetchall() == [(1,)]
+    theirs.close()
 
 
 def test_a_log_from_a_newer_version_is_refused(path):

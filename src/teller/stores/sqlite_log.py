@@ -86,6 +86,7 @@ class SqliteLog:
         self._requests: queue.SimpleQueue[_Request | None] = queue.SimpleQueue()
         with self._translated("open"):
             self._make_file()
+            self._refuse_foreign()
             self._writer = self._connect()
             self._prepare()
             self._near, self._bulk = self._connect(), self._connect()
@@ -143,6 +144,19 @@ class SqliteLog:
         self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         os.close(os.open(self._path, os.O_CREAT | os.O_RDWR, 0o600))
 
+    def _refuse_foreign(self) -> None:
+        """Look at the file before anything may be written to it: even the mode of its journal is its owner's.
+
+        Where nobody has it open it is taken as it lies, so that SQLite neither makes a file beside it nor tidies it up.
+        """
+        in_use = self._path.with_name(f"{self._path.name}-wal").exists()
+        location = f"{self._path.absolute().as_uri()}?{'mode=ro' if in_use else 'immutable=1'}"
+        connection = sqlite3.connect(location, uri=True, timeout=self._busy_timeout_s)
+        try:
+            self._is_new(connection)
+        finally:
+            connection.close()
+
     def _connect(self) -> sqlite3.Connection:
         connection = sqlite3.connect(
             self._path, timeout=self._busy_timeout_s, isolation_level=None, check_same_thread=False
@@ -152,11 +166,11 @@ class SqliteLog:
         return connection
 
     def _prepare(self) -> None:
-        """Make the table in a new file; refuse every file that is not ours."""
+        """Make the table in a new file."""
         self._writer.execute("PRAGMA journal_mode = WAL")
         self._writer.execute("BEGIN IMMEDIATE")
         try:
-            if self._is_new():
+            if self._is_new(self._writer):  # asked again: another process may have been first
                 self._writer.execute(_SCHEMA)
                 self._writer.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
                 self._writer.execute(f"PRAGMA user_version = {_SCHEMA_VERSION}")
@@ -165,11 +179,11 @@ class SqliteLog:
             self._writer.execute("ROLLBACK")
             raise
 
-    def _is_new(self) -> bool:
+    def _is_new(self, connection: sqlite3.Connection) -> bool:
         """Whether the file is empty; every file that is neither empty nor ours is refused."""
-        application = self._writer.execute("PRAGMA application_id").fetchone()[0]
-        version = self._writer.execute("PRAGMA user_version").fetchone()[0]
-        tables = self._writer.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+        application = connection.execute("PRAGMA application_id").fetchone()[0]
+        version = connection.execute("PRAGMA user_version").fetchone()[0]
+        tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
         if not tables and application == 0:
             return True
         if application != _APPLICATION_ID:
