@@ -16,8 +16,10 @@ async def test_policy_documents_are_answered_from_with_the_source_cited_and_noth
         "What do I need to open a personal checking account?": "doc_bank_accounts_bank_accounts_(general)_001",
         "what is the foreign transaction fee on the gold card": "gold",
         "how do I dispute a transaction": "dispute",
+        "how can I close my account": "clos",
         "who won the football": "",
         "how do I bake bread": "",
+        "how do I close my facebook account": "",
     }
     settings = load(flags={"home": str(tmp_path), "knowledge.path": str(policy_documents)}).settings
     async with open_bot(settings, speech=False) as bot:

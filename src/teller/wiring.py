@@ -146,6 +146,11 @@ def read_off_topic() -> list[str]:
     return (resources.files("teller") / "data" / "off_topic.txt").read_text(encoding="utf-8").splitlines()
 
 
+def read_on_topic() -> list[str]:
+    """Questions that any bank may be asked: the first way of asking for each of the answers that ship with Teller."""
+    return (resources.files("teller") / "data" / "on_topic.txt").read_text(encoding="utf-8").splitlines()
+
+
 def open_embedder(settings: Settings, home: Home) -> Embedder:
     """The configured embedder.
 
@@ -443,6 +448,7 @@ async def _open_knowledge(
 
     tuning = Tuning(
         off_topic=tuple(read_off_topic()),
+        on_topic=tuple(read_on_topic()) if settings.knowledge.path else (),
         words=getattr(reader, "words", frozenset()),
         min_score=settings.knowledge.min_score,
     )

@@ -81,11 +81,15 @@ class Tuning:
 
     Attributes:
         off_topic: questions that are not the bank's business, for the topic gate; none: no gate.
+        on_topic: questions that are any bank's business, for the gate beside what this knowledge has: documents have
+            titles of their products and few questions, and a gate that learns from those alone takes "how can I close
+            my account" for off topic.
         words: of the language, lower case; others are mended towards the bank's own. None: nothing is mended.
         min_score: least certainty at which a question counts as covered, 0 to 1.
     """
 
     off_topic: tuple[str, ...] = ()
+    on_topic: tuple[str, ...] = ()
     words: Collection[str] = frozenset()
     min_score: float = 0.5
     weights: Weights = field(default_factory=Weights)
@@ -134,6 +138,7 @@ class Knowledge:
         self._ask_entries = [tuple(numbers) for numbers in asks.values()]
         on_topic = [*await self._index(self._asks, list(enumerate(asks))), *await self._index_texts(spoken_whole=True)]
         if self._tuning.off_topic and on_topic:
+            on_topic.append(await self._embedder.embed(self._tuning.on_topic))
             self._gate = self._make_gate(np.vstack(on_topic), await self._embedder.embed(self._tuning.off_topic))
 
     @staticmethod
