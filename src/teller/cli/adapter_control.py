@@ -6,21 +6,16 @@ call. Asks nothing back.
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from teller.cli import adapter_changing, adapter_making, adapter_showing
-from teller.cli.edge import given, run_app
+from teller.cli.edge import Assignments, ConfigFile, HomeFolder, Version, given, new_app, run_app
 
-app = typer.Typer(
-    name="adapter-control",
-    help="LoRA adapters: train, evaluate, prove; enable and disable them on a running system, with a safe way back.",
-    add_completion=False,
-    rich_markup_mode=None,  # plain help: loading rich would double the start-up time
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
+app = new_app(
+    "adapter-control",
+    "LoRA adapters: train, evaluate, prove; enable and disable them on a running system, with a safe way back.",
 )
 
 
@@ -30,17 +25,10 @@ app = typer.Typer(
 )
 def _options(  # noqa: PLR0913  one for each option
     context: typer.Context,
-    config: Annotated[
-        Path | None, typer.Option(help="Settings file (TOML). Default: $TELLER_CONFIG, then ./teller.toml.")
-    ] = None,
-    home: Annotated[Path | None, typer.Option(help="Folder of everything that Teller keeps.")] = None,
-    assignments: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set", metavar="NAME=VALUE", help="One setting, as in --set engines.generator=local. Repeatable."
-        ),
-    ] = None,
-    version: Annotated[bool, typer.Option("--version", help="Print the version and stop.")] = False,
+    config: ConfigFile = None,
+    home: HomeFolder = None,
+    assignments: Assignments = None,
+    version: Version = False,  # noqa: ARG001  its callback ends the command
     load: Annotated[str | None, typer.Option(metavar="NAME", help="With --enable or --disable: which adapter.")] = None,
     turn_on: Annotated[bool, typer.Option("--enable", help="As the command `enable`, with --load.")] = False,
     turn_off: Annotated[
@@ -53,11 +41,6 @@ def _options(  # noqa: PLR0913  one for each option
     reason: Annotated[str, typer.Option("--reason", help="With --enable or --disable: why; goes on record.")] = "",
     as_json: Annotated[bool, typer.Option("--json", help="With --enable or --disable: print JSON.")] = False,
 ) -> None:
-    if version:
-        from teller import __version__
-
-        typer.echo(f"adapter-control {__version__}")
-        raise typer.Exit
     context.obj = given(config, home, assignments)
     if turn_on + turn_off + (context.invoked_subcommand is not None) > 1:
         raise typer.BadParameter("give one of --enable, --disable or a command", param_hint="--enable/--disable")

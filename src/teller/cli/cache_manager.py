@@ -5,21 +5,16 @@ Works on the shared log, also while servers run on it: they see a change at thei
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from teller.cli import cache_changing, cache_showing, cache_trusting
-from teller.cli.edge import given, run_app
+from teller.cli.edge import Assignments, ConfigFile, HomeFolder, Version, given, new_app, run_app
 
-app = typer.Typer(
-    name="cache-manager",
-    help="The semantic cache: what is in it and why, how far it is trusted, and how to change that while it serves.",
-    add_completion=False,
-    rich_markup_mode=None,  # plain help: loading rich would double the start-up time
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
+app = new_app(
+    "cache-manager",
+    "The semantic cache: what is in it and why, how far it is trusted, and how to change that while it serves.",
 )
 
 
@@ -29,15 +24,10 @@ app = typer.Typer(
 )
 def _options(  # noqa: PLR0913  one for each option
     context: typer.Context,
-    config: Annotated[
-        Path | None, typer.Option(help="Settings file (TOML). Default: $TELLER_CONFIG, then ./teller.toml.")
-    ] = None,
-    home: Annotated[Path | None, typer.Option(help="Folder of everything that Teller keeps.")] = None,
-    assignments: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="NAME=VALUE", help="One setting, as in --set cache.mode=exact. Repeatable."),
-    ] = None,
-    version: Annotated[bool, typer.Option("--version", help="Print the version and stop.")] = False,
+    config: ConfigFile = None,
+    home: HomeFolder = None,
+    assignments: Assignments = None,
+    version: Version = False,  # noqa: ARG001  its callback ends the command
     evict_below: Annotated[bool, typer.Option("--evict", help="As the command `evict`, with --threshold.")] = False,
     inspect: Annotated[bool, typer.Option("--inspect", help="As the commands `stats` and `list`.")] = False,
     threshold: Annotated[float | None, typer.Option(help="With --evict: accuracy below which entries go.")] = None,
@@ -45,11 +35,6 @@ def _options(  # noqa: PLR0913  one for each option
     as_json: Annotated[bool, typer.Option("--json", help="With --evict or --inspect: print JSON.")] = False,
     yes: Annotated[bool, typer.Option("--yes", hidden=True)] = False,  # noqa: ARG001  nothing is ever asked
 ) -> None:
-    if version:
-        from teller import __version__
-
-        typer.echo(f"cache-manager {__version__}")
-        raise typer.Exit
     context.obj = given(config, home, assignments)
     chosen = [name for name, said in (("--evict", evict_below), ("--inspect", inspect)) if said]
     if len(chosen) + (context.invoked_subcommand is not None) > 1:

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -18,6 +18,44 @@ if TYPE_CHECKING:
 
 _WIDE = 200  # columns where the output is no terminal
 _INTERRUPTED = 130  # 128 + SIGINT, as shells have it
+
+
+ConfigFile = Annotated[
+    Path | None, typer.Option("--config", help="Settings file (TOML). Default: $TELLER_CONFIG, then ./teller.toml.")
+]
+HomeFolder = Annotated[Path | None, typer.Option("--home", help="Folder of everything that Teller keeps.")]
+Assignments = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="NAME=VALUE", help="One setting, as in --set cache.mode=exact. Repeatable."),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        from teller import __version__
+
+        typer.echo(f"{_program()} {__version__}")
+        raise typer.Exit
+
+
+Version = Annotated[
+    bool,
+    typer.Option("--version", help="Print the version and stop.", is_eager=True, callback=_show_version),
+]
+
+
+def new_app(name: str, text: str, *, no_args_is_help: bool = False) -> typer.Typer:
+    """A command line as all of them are: plain help, for loading rich would double the start-up time."""
+    return typer.Typer(
+        name=name,
+        help=text,
+        no_args_is_help=no_args_is_help,
+        add_completion=False,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
 
 
 def run_app(app: Callable[[], object]) -> None:

@@ -12,15 +12,11 @@ from typing import Annotated
 import typer
 
 from teller.cli import log_actions
-from teller.cli.edge import given, run_app
+from teller.cli.edge import Assignments, ConfigFile, HomeFolder, Version, given, new_app, run_app
 
-app = typer.Typer(
-    name="orchestrator-log",
-    help="What the cache and the adapters are worth, and how many callers are carried, from the log of turns.",
-    add_completion=False,
-    rich_markup_mode=None,  # plain help: loading rich would double the start-up time
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
+app = new_app(
+    "orchestrator-log",
+    "What the cache and the adapters are worth, and how many callers are carried, from the log of turns.",
 )
 _EXAMPLES = """Examples:
 
@@ -65,15 +61,10 @@ def _options(  # noqa: PLR0913  one for each option
     out: Annotated[Path | None, typer.Option(help="With --export: a new file. Default: standard output.")] = None,
     count: Annotated[int | None, typer.Option(min=1, help="With --follow: stop after so many turns.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")] = False,
-    config: Annotated[
-        Path | None, typer.Option(help="Settings file (TOML). Default: $TELLER_CONFIG, then ./teller.toml.")
-    ] = None,
-    home: Annotated[Path | None, typer.Option(help="Folder of everything that Teller keeps.")] = None,
-    assignments: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="NAME=VALUE", help="One setting, as in --set log.token_price=0.4. Repeatable."),
-    ] = None,
-    version: Annotated[bool, typer.Option("--version", help="Print the version and stop.")] = False,
+    config: ConfigFile = None,
+    home: HomeFolder = None,
+    assignments: Assignments = None,
+    version: Version = False,
 ) -> None:
     if version:
         from teller import __version__

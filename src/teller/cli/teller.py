@@ -13,7 +13,17 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from teller.cli.bench import bench
-from teller.cli.edge import given, run_app, show_table
+from teller.cli.edge import (
+    AsJson,
+    Assignments,
+    ConfigFile,
+    HomeFolder,
+    Version,
+    given,
+    new_app,
+    run_app,
+    show_table,
+)
 from teller.cli.nano import app as nano_app
 from teller.cli.report import report
 
@@ -23,39 +33,24 @@ if TYPE_CHECKING:
     from teller.turn import Speech, Transcript, TurnRecord
     from teller.wiring import Bot
 
-app = typer.Typer(
-    name="teller",
-    help="A voicebot for banks: asks go in, spoken or typed; right answers come out, with the reason for each.",
+app = new_app(
+    "teller",
+    "A voicebot for banks: asks go in, spoken or typed; right answers come out, with the reason for each.",
     no_args_is_help=True,
-    add_completion=False,
-    rich_markup_mode=None,  # plain help: loading rich would double the start-up time
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(nano_app, name="nano")
 app.command(epilog="Example: teller --set engines.generator=local bench --turns 500 --plot bench.png")(bench)
 app.command(epilog="Example: teller report --since 30d --out november.html --png pictures")(report)
-_AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 
 
 @app.callback()
 def _options(
     context: typer.Context,
-    config: Annotated[
-        Path | None, typer.Option(help="Settings file (TOML). Default: $TELLER_CONFIG, then ./teller.toml.")
-    ] = None,
-    home: Annotated[Path | None, typer.Option(help="Folder of everything that Teller keeps.")] = None,
-    assignments: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="NAME=VALUE", help="One setting, as in --set cache.mode=exact. Repeatable."),
-    ] = None,
-    version: Annotated[bool, typer.Option("--version", help="Print the version and stop.")] = False,
+    config: ConfigFile = None,
+    home: HomeFolder = None,
+    assignments: Assignments = None,
+    version: Version = False,  # noqa: ARG001  its callback ends the command
 ) -> None:
-    if version:
-        from teller import __version__
-
-        typer.echo(f"teller {__version__}")
-        raise typer.Exit
     context.obj = given(config, home, assignments)
 
 
@@ -87,7 +82,7 @@ def ask(
     question: Annotated[str | None, typer.Argument(help="The question. Left out if --audio is given.")] = None,
     audio: Annotated[Path | None, typer.Option(help="A spoken question: WAV, FLAC, OGG or MP3.")] = None,
     speak: Annotated[Path | None, typer.Option(help="Write the spoken answer to this WAV file.")] = None,
-    as_json: _AsJson = False,
+    as_json: AsJson = False,
 ) -> None:
     """Answer one question and stop."""
     if (question is None) == (audio is None):
@@ -105,7 +100,7 @@ def ask(
 
 
 @app.command(epilog="Example: printf 'I want a loan\\n10000\\nfive years\\n' | teller chat --json")
-def chat(context: typer.Context, as_json: _AsJson = False) -> None:
+def chat(context: typer.Context, as_json: AsJson = False) -> None:
     """Answer lines from standard input, one call for all; ends with the input or Ctrl-C."""
     from teller.errors import InputError
 
@@ -128,7 +123,7 @@ def chat(context: typer.Context, as_json: _AsJson = False) -> None:
 
 
 @app.command(epilog="Example: teller --set engines.generator=mistral doctor")
-def doctor(context: typer.Context, as_json: _AsJson = False) -> None:
+def doctor(context: typer.Context, as_json: AsJson = False) -> None:
     """Check every engine: is it here, does it work, how fast. Exit code 1 if the configured path cannot run."""
     from teller.doctor import examine
 
@@ -142,7 +137,7 @@ def doctor(context: typer.Context, as_json: _AsJson = False) -> None:
 
 
 @app.command(name="config", epilog="Example: TELLER_SERVER__PORT=9000 teller config")
-def show_config(context: typer.Context, as_json: _AsJson = False) -> None:
+def show_config(context: typer.Context, as_json: AsJson = False) -> None:
     """Show every setting and where its value came from."""
     rows = list(context.obj.load().rows())
     if as_json:
