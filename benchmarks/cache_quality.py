@@ -33,8 +33,9 @@ from numpy.typing import NDArray
 
 from benchmarks.swaps import make_swaps
 from teller.banking.products import load_catalogue, load_opposites
-from teller.cache.calibration import LiveRegions, upper_bound
+from teller.cache.calibration import upper_bound
 from teller.cache.judge import CertifiedJudge, Region, Regions
+from teller.cache.live_regions import LiveRegions
 from teller.cache.verdict import Accept, Neighbour, Probe
 from teller.engines.minilm import MiniLm
 from teller.turn import DataClass, Question

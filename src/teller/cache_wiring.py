@@ -13,8 +13,8 @@ from pathlib import Path
 from pydantic import SecretStr
 
 from teller.banking import policy
-from teller.cache.calibration import LiveRegions
 from teller.cache.events import Kind, body_of
+from teller.cache.live_regions import LiveRegions
 from teller.cache.migration import migrate
 from teller.cache.partition import Basis
 from teller.cache.regions import LearningJudge, RiskRegions

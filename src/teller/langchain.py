@@ -24,10 +24,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
 
-from teller.cache.calibration import LiveRegions
 from teller.cache.canonical import canonical_text
 from teller.cache.events import PurgeBy
 from teller.cache.judge import CertifiedJudge
+from teller.cache.live_regions import LiveRegions
 from teller.cache.partition import Basis
 from teller.cache.rules import CacheRules
 from teller.cache.semantic import CacheStore, SemanticCache

@@ -5,8 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from teller.cache.calibration import LiveRegions, Record, calibrate, calibration_body, upper_bound
+from teller.cache.calibration import Record, calibrate, calibration_body, upper_bound
 from teller.cache.judge import Region
+from teller.cache.live_regions import LiveRegions
 from teller.cache.monitor import HitMonitor
 from teller.errors import InputError
 

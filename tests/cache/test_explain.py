@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from tests.cache.cache_stage import SCOPE, Stage, approved, money
 
-from teller.cache.calibration import LiveRegions
 from teller.cache.explain import explain
 from teller.cache.guards import Guards
+from teller.cache.live_regions import LiveRegions
 from teller.cache.regions import LearningJudge, RiskRegions
 from teller.cache.rules import CacheRules
 from teller.engines.scripted import ScriptedEmbedder

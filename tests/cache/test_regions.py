@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from tests.cache.cache_stage import Stage
 
-from teller.cache.calibration import LiveRegions, Record, calibrate, calibration_body
+from teller.cache.calibration import Record, calibrate, calibration_body
+from teller.cache.live_regions import LiveRegions
 from teller.cache.regions import LearningJudge, RiskRegions
+from teller.cache.standing import read_standing
 from teller.cache.verdict import Accept, Neighbour, Probe, Reject
+from teller.engines.scripted import ScriptedLog
+from teller.stores.snapshots import FileSnapshots
 from teller.turn import DataClass, MissReason, Question
 
 
@@ -76,9 +81,59 @@ def test_a_judge_learns_from_what_was_answered_where_it_served_nothing():
     for n in range(64):
         assert isinstance(judge.judge(_probe(f"question {n} about cards", 0.8)), Reject)
         judge.answered(f"question {n} about cards", "cards.lost")
+    assert found.region("public") == before
 
+    found.learn(found.untold())
+
+    assert found.untold() == {}
     assert found.region("public") != before
     judge.answered("never asked", "cards.lost")
+
+
+def taught(found, rng, answers):
+    for odds in rng.normal(3.0, 2.0, answers):
+        found.answered("public", float(1 / (1 + np.exp(-odds))), bool(rng.random() < 1 / (1 + np.exp(-odds))))
+
+
+async def test_a_second_process_and_a_restarted_one_have_the_regions_that_the_cache_had(tmp_path):
+    log, first, second = ScriptedLog(), regions(), regions()
+    snapshots, rng = FileSnapshots(tmp_path), np.random.default_rng(3)
+    cache = await Stage(log=log, monitor=first, snapshots=snapshots).open()
+    other = await Stage(log=log, monitor=second).open()
+    for _ in range(5):
+        taught(first, rng, 70)
+        taught(second, rng, 30)
+        await cache.upkeep.tend()
+        await other.upkeep.tend()
+    await cache.catch_up()
+
+    assert first.region("public") == second.region("public") != regions().region("public")
+
+    for step in ("read whole", "compacted", "from a snapshot", "compacted again"):
+        if step.startswith("compacted"):
+            taught(first, rng, 100)
+            await cache.upkeep.tend()
+            assert await cache.upkeep.compact() > 0
+        if step == "from a snapshot":
+            await cache.upkeep.snapshot()
+            assert snapshots.load() is not None
+        restarted, alone = regions(), regions()
+        await Stage(log=log, monitor=restarted, snapshots=snapshots).open()
+        await read_standing(log, alone)
+        assert restarted.region("public") == alone.region("public") == first.region("public"), step
+        assert restarted.dump() == first.dump()
+
+
+async def test_what_another_judge_learned_is_not_taken_over():
+    log, old, new = ScriptedLog(), regions("judge-1"), regions("judge-2")
+    taught(old, np.random.default_rng(3), 200)
+    cache = await Stage(log=log, monitor=old).open()
+    await cache.upkeep.tend()
+    await Stage(log=log, monitor=new).open()
+    assert new.region("public") == regions().region("public")
+    await cache.upkeep.compact()
+    await Stage(log=log, monitor=(new := regions("judge-2"))).open()
+    assert new.region("public") == regions().region("public") != old.region("public")
 
 
 def test_the_same_words_are_served_and_a_closed_class_is_not():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from teller.cache.calibration import LiveRegions
+from teller.cache.live_regions import LiveRegions
 from teller.cache.regions import LearningJudge, RiskRegions
 from teller.cache.replay import Labelled, replay
 from teller.engines.scripted import ScriptedEmbedder, ScriptedIndex

@@ -149,6 +149,12 @@ async def test_a_calibration_needs_a_name_and_the_newest_counts():
         def observe(self, *_):
             pass
 
+        def untold(self):
+            return {}
+
+        def learn(self, body):
+            pass
+
         def dump(self):
             return {}
 
@@ -177,6 +183,12 @@ async def test_the_monitor_hears_every_check_once_also_after_compaction():
 
         def observe(self, risk_class, right, probability):
             self.seen.append([risk_class, right, probability])
+
+        def untold(self):
+            return {}
+
+        def learn(self, body):
+            pass
 
         def dump(self):
             return {"seen": self.seen}

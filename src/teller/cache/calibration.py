@@ -1,9 +1,9 @@
-"""How sure a judge must be before it may serve: certified from labels, estimated live, and watched while it serves.
+"""How sure a judge must be before it may serve, certified from labels.
 
 All limits are on hits (wrong hits / hits), never on requests: being asked hopeless questions earns no allowance.
 
-`calibrate` certifies regions from labelled opinions (Learn-then-Test). `LiveRegions` estimates them while a cache
-fills, from the labels that every miss gives for nothing. `monitor.HitMonitor` watches what is served.
+`calibrate` certifies regions from labelled opinions (Learn-then-Test). `live_regions.LiveRegions` estimates them while
+a cache fills, and `monitor.HitMonitor` watches what is served.
 """
 
 from __future__ import annotations
@@ -11,15 +11,13 @@ from __future__ import annotations
 import hashlib
 import math
 from bisect import bisect_right
-from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from teller.cache.judge import Region, from_log_odds
+from teller.cache.judge import Region
 from teller.errors import InputError
 
 _STARTS = 5  # places from which the fixed sequence of tests begins; each has an equal part of the error allowance
@@ -183,92 +181,6 @@ def _widest(curve: Sequence[Point], limit: float, confidence: float) -> Region |
             if best is None or point.hits > best.hits:
                 best = point
     return Region(best.min_probability, best.bound) if best else None
-
-
-class LiveRegions:
-    """Estimates regions while a cache fills, with no labels but those that misses bring.
-
-    Every miss is answered anew, which tells whether what the cache would have given was right. So the error rate just
-    below the region is always known, from fresh questions; above it, it is extrapolated by a logistic curve in the
-    judge's own log-odds, begun at the judge's word for it. The region is the widest in which the expected share of
-    wrong hits over the latest questions, and one standard error more, stays under the limit. It is an estimate, not
-    a certificate: `Region.bound` is None, and docs/benchmarks.md has streams on which it ran slightly over.
-
-    Args:
-        max_false_hits: limit on the share of wrong hits, 0 to 1.
-        floor: share of errors that no confidence removes (slips in the answers themselves).
-    """
-
-    def __init__(self, *, max_false_hits: float = 0.01, floor: float = 0.001) -> None:
-        check_share("max_false_hits", max_false_hits)
-        self._limit = max_false_hits
-        self._floor = floor
-        self._classes: dict[str, _Live] = {}
-
-    def region(self, risk_class: str) -> Region:
-        """The present region; the judge's own word decides until there is evidence."""
-        live = self._classes.get(risk_class)
-        return Region(live.min_probability if live else 1.0 - self._limit)
-
-    def answered(self, risk_class: str, probability: float, right: bool | None) -> None:
-        """A question was answered; `right`: would the opinion have been, None if it was served and is not known."""
-        live = self._classes.setdefault(risk_class, _Live(1.0 - self._limit))
-        live.recent.append(log_odds(probability))
-        if right is not None and live.recent[-1] > _LEAST:
-            row = live.right if right else live.wrong
-            row[_bin(live.recent[-1])] += 1
-        live.seen += 1
-        if live.seen % _REFIT == 0:
-            live.min_probability = self._widest(live)
-
-    def _widest(self, live: _Live) -> float:
-        start, slope = _fit(live.right, live.wrong)
-        claimed = np.sort(np.array(live.recent))[::-1]
-        error = self._floor + (1.0 - self._floor) / (1.0 + np.exp(start + slope * claimed))
-        share = np.cumsum(error) / np.arange(1, len(error) + 1)
-        share += np.sqrt(share / np.arange(1, len(error) + 1))  # one standard error of as many hits
-        inside = np.flatnonzero((share <= self._limit) & (claimed > _LEAST))
-        return from_log_odds(float(claimed[inside[-1]])) if len(inside) else 1.0
-
-
-_REFIT = 64  # answers between two fits
-_RECENT = 4096  # answers that stand for the questions that come
-_LEAST, _MOST, _WIDTH = -1.0, 9.0, 0.25  # range and bins of log-odds from which the curve is learned
-_BINS = round((_MOST - _LEAST) / _WIDTH)
-_PRIOR = np.array([0.0, 1.0])  # the judge's word taken as it is
-_PRIOR_WEIGHT = np.array([4.0, 40.0])
-
-
-@dataclass(slots=True)
-class _Live:
-    min_probability: float
-    recent: deque[float] = field(default_factory=lambda: deque(maxlen=_RECENT))
-    right: NDArray[np.float64] = field(default_factory=lambda: np.zeros(_BINS))
-    wrong: NDArray[np.float64] = field(default_factory=lambda: np.zeros(_BINS))
-    seen: int = 0
-
-
-def _bin(value: float) -> int:
-    return min(_BINS - 1, int((value - _LEAST) / _WIDTH))
-
-
-def log_odds(probability: float) -> float:
-    """Logarithm of the odds of a probability, which is kept a millionth away from 0 and 1."""
-    probability = min(max(probability, 1e-6), 1 - 1e-6)
-    return math.log(probability / (1 - probability))
-
-
-def _fit(right: NDArray[np.float64], wrong: NDArray[np.float64]) -> tuple[float, float]:
-    """Logistic curve of rightness in log-odds, from counts by bin: Newton's method on the penalised likelihood."""
-    centres = _LEAST + _WIDTH * (np.arange(_BINS) + 0.5)
-    design = np.column_stack([np.ones(_BINS), centres])
-    weights = _PRIOR.copy()
-    for _ in range(12):
-        chance = 1.0 / (1.0 + np.exp(-design @ weights))
-        slope = design.T @ (right - (right + wrong) * chance) - _PRIOR_WEIGHT * (weights - _PRIOR)
-        curve = (design * ((right + wrong) * chance * (1 - chance))[:, None]).T @ design + np.diag(_PRIOR_WEIGHT)
-        weights = weights + np.linalg.solve(curve, slope)
-    return float(weights[0]), float(max(weights[1], 0.05))
 
 
 def calibration_body(

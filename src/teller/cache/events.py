@@ -32,6 +32,7 @@ class Kind(StrEnum):
     PURGE = "purge"  # entries by what they rest on
     ERASE = "erase"  # everything of one customer
     CALIBRATE = "calibrate"  # the judge's business: kept, newest of each name, and handed on
+    LEARNED = "learned"  # what one process's judge learned from its misses, for a while
     COMPACTED = "compacted"  # older events were folded into this one
 
 

@@ -144,7 +144,7 @@ def _judged(probe: Probe, opinion: Opinion, region: Region | None, *, served: bo
     limit = "the class is closed" if region is None else f"at least {region.min_probability:.4f} is wanted"
     if region is not None:
         certified = f"certified: at most {region.bound:.2%} of hits wrong" if region.bound is not None else ""
-        limit += f" ({certified or 'an estimate: a running server may have learned another'})"
+        limit += f" ({certified or 'an estimate from what misses taught'})"
     others = "; ".join(
         f"{name}: {said}" for name, said in opinion.checks.items() if name in ("consensus", "pair", "same words")
     )

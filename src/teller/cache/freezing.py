@@ -16,7 +16,7 @@ from teller.cache.partition import Partition
 from teller.errors import InputError, StoreCorrupt
 from teller.ports import Event, Snapshot, Snapshots
 
-_FORMAT = 1
+_FORMAT = 2
 _OWN_FILE_FROM = 4_096  # vectors in an index that is saved as its own file; smaller ones are built anew
 
 

@@ -121,6 +121,7 @@ class Holdings:
             Kind.PURGE: self._purge,
             Kind.ERASE: self._erase,
             Kind.CALIBRATE: self.note,
+            Kind.LEARNED: self._learn,
             Kind.COMPACTED: self._carry,
         }
 
@@ -255,6 +256,11 @@ class Holdings:
             with suppress(InputError):  # written by another version: the classes it opened stay closed
                 self.making.monitor.calibrate(body)
 
+    def _learn(self, event: Event) -> None:
+        self.disposable.append(event.seq)
+        if self.making.monitor is not None:
+            self.making.monitor.learn(body_of(event))
+
     def _carry(self, event: Event) -> None:
         """Take over counters that a compaction folded, unless the originals were read."""
         body = body_of(event)
@@ -269,7 +275,7 @@ class Holdings:
             if row >= 0:
                 for name, count in zip(FOLDED, counts, strict=True):
                     self.entries.column(name)[row] += count
-        if self.making.monitor is not None:
+        if self.making.monitor is not None and "monitor" in body:
             self.making.monitor.load(body["monitor"])
 
     def _remove(self, rows: Rows, state: State) -> None:
@@ -330,4 +336,5 @@ class Holdings:
         table[:, 3] -= 1  # the first check is the put's own
         parts = [table[start : start + _FOLD_ROWS].tolist() for start in range(0, max(1, len(table)), _FOLD_ROWS)]
         seen = self.making.monitor.dump() if self.making.monitor is not None else {}
-        return [write(Kind.COMPACTED, at, below=self.applied, counts=part, monitor=seen) for part in parts]
+        first = write(Kind.COMPACTED, at, below=self.applied, counts=parts[0], monitor=seen)
+        return [first, *(write(Kind.COMPACTED, at, below=self.applied, counts=part) for part in parts[1:])]

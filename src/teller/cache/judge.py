@@ -203,3 +203,9 @@ def _probability(ahead: float, alike: float, votes: int) -> float:
 def from_log_odds(value: float) -> float:
     """The probability of some log-odds."""
     return 1.0 / (1.0 + math.exp(-value))
+
+
+def log_odds(probability: float) -> float:
+    """Logarithm of the odds of a probability, which is kept a millionth away from 0 and 1."""
+    probability = min(max(probability, 1e-6), 1 - 1e-6)
+    return math.log(probability / (1 - probability))

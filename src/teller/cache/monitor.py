@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from teller.cache.calibration import check_share, log_odds
-from teller.cache.judge import Region, from_log_odds
+from teller.cache.calibration import check_share
+from teller.cache.judge import Region, from_log_odds, log_odds
 from teller.errors import InputError
 
 

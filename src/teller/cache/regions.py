@@ -6,25 +6,29 @@ calibrates again: an upgrade never serves on evidence that is not about it.
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from teller.cache.calibration import LiveRegions
 from teller.cache.judge import CertifiedJudge, Region
+from teller.cache.live_regions import LiveRegions
 from teller.cache.monitor import HitMonitor
 from teller.cache.verdict import Accept, Probe, Reject, Verdict
 from teller.errors import InputError
 from teller.turn import MissReason
 
+_UNTOLD = 4_096  # answers that wait to be written to the log; beyond, the oldest are forgotten
 _REMEMBERED = 1_024  # opinions that wait for the answer that was given instead
 
 
 class RiskRegions:
     """As `Regions` for a judge and as `ClassMonitor` for a cache: what the log has certified, else what live ones say.
 
+    What one process learns from its misses counts once the log has it, in every process alike: a second server, or one
+    that was started again, has the same regions.
+
     Args:
-        live: estimates while nothing is certified.
+        live: estimates while nothing is certified; fed from the log alone.
         made_with: identity of judge and embedder, asked for when a calibration is read.
 
     Attributes:
@@ -36,6 +40,7 @@ class RiskRegions:
         self.calibration: Mapping[str, Any] | None = None
         self._made_with = made_with
         self._certified = HitMonitor()
+        self._untold: deque[tuple[str, float, bool | None]] = deque(maxlen=_UNTOLD)
 
     @property
     def made_with(self) -> str:
@@ -75,13 +80,30 @@ class RiskRegions:
         """As `ClassMonitor.observe`."""
         self._certified.observe(risk_class, right, probability)
 
+    def answered(self, risk_class: str, probability: float, right: bool | None) -> None:
+        """As `LiveRegions.answered`, once the log has been told."""
+        self._untold.append((risk_class, probability, right))
+
+    def untold(self) -> dict[str, Any]:
+        """As `ClassMonitor.untold`."""
+        found = [list(one) for one in self._untold]
+        self._untold.clear()
+        return {"made_with": self.made_with, "answered": found} if found else {}
+
+    def learn(self, body: Mapping[str, Any]) -> None:
+        """As `ClassMonitor.learn`; what another judge or embedder was told says nothing about this one."""
+        if body["made_with"] == self.made_with:
+            for risk_class, probability, right in body["answered"]:
+                self.live.answered(risk_class, probability, right)
+
     def dump(self) -> dict[str, Any]:
         """As `ClassMonitor.dump`."""
-        return self._certified.dump()
+        return {"checked": self._certified.dump(), "live": self.live.dump(), "made_with": self.made_with}
 
     def load(self, body: Mapping[str, Any]) -> None:
         """As `ClassMonitor.load`."""
-        self._certified.load(body)
+        self._certified.load(body.get("checked", {}))
+        self.live.load(body.get("live", {}) if body.get("made_with") == self.made_with else {})
 
 
 class LearningJudge(CertifiedJudge):
@@ -100,7 +122,7 @@ class LearningJudge(CertifiedJudge):
         opinion = self.opine(probe)
         verdict = self.decide(opinion, region)
         if isinstance(verdict, Accept):
-            self._in_force.live.answered(probe.risk_class, opinion.probability, None)
+            self._in_force.answered(probe.risk_class, opinion.probability, None)
         else:
             self._waiting[probe.question.text] = (probe.risk_class, opinion.best.answer_id, opinion.probability)
             while len(self._waiting) > _REMEMBERED:
@@ -112,4 +134,4 @@ class LearningJudge(CertifiedJudge):
         waiting = self._waiting.pop(question, None)
         if waiting is not None:
             risk_class, would_give, probability = waiting
-            self._in_force.live.answered(risk_class, probability, would_give == answer_id)
+            self._in_force.answered(risk_class, probability, would_give == answer_id)

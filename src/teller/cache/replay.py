@@ -16,10 +16,11 @@ from pathlib import Path
 
 import numpy as np
 
-from teller.cache.calibration import LiveRegions, Record
+from teller.cache.calibration import Record
 from teller.cache.canonical import exact_text
 from teller.cache.events import pack_vector, unpack_vector
 from teller.cache.judge import CertifiedJudge
+from teller.cache.live_regions import LiveRegions
 from teller.cache.verdict import Accept, Neighbour, Probe
 from teller.errors import InputError, KnowledgeError
 from teller.ports import Embedder, VectorIndex, Vectors

@@ -93,16 +93,21 @@ class Replica:
         await self.catch_up()
         return last
 
-    async def flush_hits(self, now: float) -> None:
-        """Tell the log how often entries were served since the last time.
+    async def tell(self, now: float) -> None:
+        """Tell the log how often entries were served since the last time, and what the judge has learned.
 
         Raises:
-            StoreError: if it could not be written.
+            StoreError: if it could not be written; what was to be told is lost.
         """
+        events = []
         if self.served:
             counts = [[entry_id, times, int(now)] for entry_id, times in self.served.items()]
             self.served.clear()
-            await self.append([write(Kind.HITS, now, n=counts)])
+            events.append(write(Kind.HITS, now, n=counts))
+        if self._making.monitor is not None and (learned := self._making.monitor.untold()):
+            events.append(write(Kind.LEARNED, now, **learned))
+        if events:
+            await self.append(events)
 
     async def whole_log(self) -> list[Event]:
         """Every event that is still in the log."""

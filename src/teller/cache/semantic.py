@@ -122,13 +122,13 @@ class SemanticCache:
             await self._private.open()
 
     async def close(self) -> None:
-        """Tell the logs of hits not yet told, and keep a snapshot. The logs stay open: they are their owner's.
+        """Tell the logs what they have not been told, and keep a snapshot. The logs stay open: they are their owner's.
 
         Raises:
             StoreError: if that cannot be written; nothing that was acknowledged is lost.
         """
         for replica in self._replicas():
-            await replica.flush_hits(self._clock.now())
+            await replica.tell(self._clock.now())
         if self._snapshots is not None:
             self._shared.save(self._snapshots)
 

@@ -31,7 +31,7 @@ class Checks:
 
 
 async def read_standing(log: CacheLog, regions: RiskRegions) -> Checks:
-    """Read a log to its end: calibrations and checks go to `regions` as they would in a cache; gives the checks.
+    """Read a log to its end: what a cache tells its monitor goes to `regions`; gives the checks.
 
     Raises:
         StoreCorrupt: if the log cannot be read.
@@ -58,17 +58,24 @@ def _calibrate(body: Mapping[str, Any], regions: RiskRegions, _: Checks) -> None
         regions.calibrate(body)
 
 
+def _learn(body: Mapping[str, Any], regions: RiskRegions, _: Checks) -> None:
+    regions.learn(body)
+
+
 def _carry(body: Mapping[str, Any], regions: RiskRegions, found: Checks) -> None:
     """What a compaction folded: the checks before it are in the monitor's counts alone."""
+    if "monitor" not in body:
+        return
     regions.load(body["monitor"])
     found.checked.clear()
     found.wrong.clear()
-    for name, levels in body["monitor"].items():
+    for name, levels in body["monitor"].get("checked", {}).items():
         _, found.checked[name], found.wrong[name], _ = levels[0]  # the lowest level has seen every hit of the class
 
 
 _READ: Mapping[str, Callable[[Mapping[str, Any], RiskRegions, Checks], None]] = {
     Kind.VERIFY: _verify,
     Kind.CALIBRATE: _calibrate,
+    Kind.LEARNED: _learn,
     Kind.COMPACTED: _carry,
 }

@@ -249,8 +249,8 @@ class Upkeep:
             self._snapshot_at = self._replica.state.applied
 
     async def tend(self) -> None:
-        """What is due now: hits told, expired entries and excess removed, the log compacted, a snapshot."""
-        await self._replica.flush_hits(self._clock.now())
+        """What is due now: the log told, expired entries and excess removed, the log compacted, a snapshot."""
+        await self._replica.tell(self._clock.now())
         await self.sweep()
         await self.relieve()
         if len(self._replica.state.disposable) > max(_COMPACT_FROM, len(self._replica.state.entries)):

@@ -133,8 +133,16 @@ class ClassMonitor(Protocol):
         """One hit of the class was checked; `probability` is what the judge had claimed for it."""
         ...
 
+    def untold(self) -> dict[str, Any]:
+        """JSON of what this process has learned and the log has not been told, once; {} if there is nothing."""
+        ...
+
+    def learn(self, body: Mapping[str, Any]) -> None:
+        """What some process, this one too, has learned: what `untold` gave there."""
+        ...
+
     def dump(self) -> dict[str, Any]:
-        """JSON of what was observed, so that old observations can be dropped from the log; not the calibrations."""
+        """JSON of what was observed and learned, so that the log can drop its events; not the calibrations."""
         ...
 
     def load(self, body: Mapping[str, Any]) -> None:

@@ -196,7 +196,7 @@ async def standing_view(settings: Settings) -> View:
     Raises:
         StoreError: if the log cannot be read.
     """
-    from teller.cache.calibration import LiveRegions
+    from teller.cache.live_regions import LiveRegions
     from teller.cache.regions import LearningJudge, RiskRegions
     from teller.cache.standing import read_standing
     from teller.stores.home import Home
@@ -235,7 +235,7 @@ def region_views(regions: RiskRegions, mode: str) -> list[View]:
         elif region is None:
             state, why = "closed", closed.get(name) or "too many checked hits were wrong"
         elif regions.calibration is None:
-            state, why = "live", "not calibrated: each process estimates from its own misses, beginning here"
+            state, why = "live", "not calibrated: estimated from what misses taught, in all processes alike"
         else:
             state, why = "certified", f"{known.get('made_at', '')} on {known.get('evidence', '')}"
         least = region.min_probability if region and state != "closed" else None
