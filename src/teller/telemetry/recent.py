@@ -154,6 +154,7 @@ def _cache_view(look: _Look, grown: _Look, cells: Mapping[str, Mapping[Values, C
         "entries": _gauge(cells, "teller_cache_entries"),
         "held": _gauge(cells, "teller_cache_held_entries"),
         "memory_bytes": _gauge(cells, "teller_cache_memory_bytes"),
+        "checked": {name: _gauge(cells, "teller_cache_checked_hits", name) or 0 for name in ("right", "wrong")},
         "limit": _gauge(cells, "teller_cache_false_hit_limit_ratio"),
         "classes": [
             {"class": name, "open": bool(is_open), **{column: by.get(name) for column, by in columns.items()}}
@@ -200,8 +201,8 @@ def _adapters_view(cells: Mapping[str, Mapping[Values, Cell]]) -> View:
     }
 
 
-def _gauge(cells: Mapping[str, Mapping[Values, Cell]], name: str) -> float | None:
-    cell = cells.get(name, {}).get(())
+def _gauge(cells: Mapping[str, Mapping[Values, Cell]], name: str, *values: str) -> float | None:
+    cell = cells.get(name, {}).get(values)
     return None if cell is None or isinstance(cell, Histogram) else cell.value
 
 

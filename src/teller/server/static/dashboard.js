@@ -4,7 +4,8 @@ import { byId, element, fillStack, icon } from "./elements.js";
 import { LiveFeed } from "./live.js";
 import { SOURCES, milliseconds, missWord, percent } from "./words.js";
 
-const SPAN_S = 300; // of a curve
+const SPAN_S = 300; // of a curve, once so much is known
+const LEAST_SPAN_S = 60;
 const CONNECTION = {
   connecting: () => "Connecting",
   open: () => "Live",
@@ -27,19 +28,29 @@ const share = (value, digits = 1) => (known(value) ? percent(value, digits) : "�
 const spaced = (name) => name.replaceAll("_", " ");
 const clock = (unixS) => new Date(unixS * 1000).toLocaleTimeString("en-GB");
 
-/** What deserves a look, in words: each rule gives a text or nothing. */
+// As in deploy/prometheus/alerts.yml, without its patience.
+const MOST_UNGROUNDED = 0.3;
+const FEWEST_GENERATED = 20;
+const SLOW_MS = 1_000;
+const FEWEST_CHECKED = 100;
+const BOUND_AT_RISK = 3; // times the limit
+
+/** What deserves a look, in words: each rule gives a text, several, or nothing. */
 const RULES = [
   ({ calls }) => calls.free === 0 && "No line is free",
-  ({ cache }) =>
-    cache.classes.filter((one) => !one.open).map((one) => `The class ${one.class} is closed: only exact hits are served`),
-  ({ cache }) =>
-    cache.classes
-      .filter((one) => one.open && known(one.observed) && known(cache.limit) && one.observed > cache.limit)
-      .map((one) => `${one.class}: checked hits do not show yet that the limit is kept`),
-  ({ adapters }) => adapters.live && !adapters.served && `${adapters.live} is live but not loaded here: callers get the base model`,
-  ({ grounding }) => grounding.failed > 0 && `${whole(grounding.failed)} of ${whole(grounding.checked)} generated answers were not grounded`,
   ({ failures }) => failures.internal > 0 && `${whole(failures.internal)} internal errors`,
   ({ failures }) => failures.busy > 0 && `${whole(failures.busy)} callers were turned away`,
+  ({ times }) => times.first_sound.p95_ms > SLOW_MS && `The first sound takes ${time(times.first_sound.p95_ms)} for one caller in twenty`,
+  ({ cache: { checked, limit } }) =>
+    checked.right + checked.wrong >= FEWEST_CHECKED &&
+    checked.wrong / (checked.right + checked.wrong) > limit &&
+    `${whole(checked.wrong)} of ${whole(checked.right + checked.wrong)} checked hits were wrong: more than the limit`,
+  ({ cache: { classes, limit } }) =>
+    classes.filter((one) => one.observed > BOUND_AT_RISK * limit).map((one) => `${one.class}: the bound of checked hits is ${share(one.observed)}, far over the limit`),
+  ({ cache }) => cache.classes.filter((one) => !one.open).map((one) => `${one.class} is closed: only exact hits are served`),
+  ({ adapters }) => adapters.live && !adapters.served && `${adapters.live} is live but not loaded here: callers get the base model`,
+  ({ grounding: { checked, failed } }) =>
+    checked >= FEWEST_GENERATED && failed / checked > MOST_UNGROUNDED && `${whole(failed)} of ${whole(checked)} generated answers were not grounded`,
   ({ log }) => log.shed > 0 && `${whole(log.shed)} records of the turn log were lost`,
   ({ log }) => log.dropped > 0 && `${whole(log.dropped)} records were not counted`,
 ];
@@ -66,7 +77,8 @@ function drawCurve(id, column, top, words) {
     return;
   }
   const highest = top ?? Math.max(...seen, 1e-9);
-  const x = (place) => SPAN_S - (history.at(-1)[0] - history[place][0]);
+  const span = Math.max(LEAST_SPAN_S, history.at(-1)[0] - history[0][0]);
+  const x = (place) => span - (history.at(-1)[0] - history[place][0]);
   const y = (value) => 100 - (98 * value) / highest;
   let line = "";
   let area = "";
@@ -87,14 +99,14 @@ function drawCurve(id, column, top, words) {
     for (const [name, value] of Object.entries(attributes)) shape.setAttribute(name, value);
     return shape;
   };
-  const picture = made("svg", { viewBox: `0 0 ${SPAN_S} 100`, preserveAspectRatio: "none", "aria-hidden": "true" });
+  const picture = made("svg", { viewBox: `0 0 ${span} 100`, preserveAspectRatio: "none", "aria-hidden": "true" });
   picture.append(
-    made("line", { x1: 0, x2: SPAN_S, y1: 100, y2: 100 }),
+    made("line", { x1: 0, x2: span, y1: 100, y2: 100 }),
     made("path", { d: area, class: "area" }),
     made("path", { d: line }),
   );
   byId(id).replaceChildren(picture);
-  byId(id).setAttribute("aria-label", `Last five minutes: from ${words(Math.min(...seen))} to ${words(Math.max(...seen))}, now ${words(seen.at(-1))}`);
+  byId(id).setAttribute("aria-label", `From ${words(Math.min(...seen))} to ${words(Math.max(...seen))}, now ${words(seen.at(-1))}`);
 }
 
 function drawBig({ turns, cache, times, calls }) {
@@ -195,7 +207,7 @@ function drawAdapter({ adapters, grounding, toggles }) {
       ["Here", live ? (adapters.served ? "loaded and proven" : "not loaded: base model") : "base model", !adapters.served],
       ["Canary", canary ? `${canary}, ${percent(adapters.share)} of new calls` : "none"],
       ["Generated answers checked", whole(grounding.checked)],
-      ["Not grounded", grounding.checked ? `${whole(grounding.failed)} (${share(grounding.failed / grounding.checked)})` : "0", grounding.failed > 0],
+      ["Not grounded", grounding.checked ? `${whole(grounding.failed)} (${share(grounding.failed / grounding.checked)})` : "0"],
     ]),
   );
   const rows = toggles.toReversed().slice(0, 4);
@@ -214,11 +226,13 @@ function drawAdapter({ adapters, grounding, toggles }) {
 }
 
 function drawBehind({ cache, failures, log }) {
+  const checked = cache.checked.right + cache.checked.wrong;
   const told = Object.entries(failures).map(([code, count]) => `${spaced(code)} ${whole(count)}`);
   byId("behind").replaceChildren(
     ...facts([
       ["Cache entries", known(cache.entries) ? whole(cache.entries) : "–"],
       ["In quarantine", known(cache.held) ? whole(cache.held) : "–"],
+      ["Hits checked", checked ? `${whole(checked)}, ${whole(cache.checked.wrong)} wrong` : "none"],
       ["Cache memory", known(cache.memory_bytes) ? `${(cache.memory_bytes / 1e6).toFixed(1)} MB` : "–"],
       ["Errors told to callers", told.length ? told.join(", ") : "none"],
       ["Turn log, waiting", known(log.waiting) ? whole(log.waiting) : "off"],
@@ -252,7 +266,7 @@ function pause() {
   isPaused = !isPaused;
   byId("pause").setAttribute("aria-pressed", String(isPaused));
   byId("pause").setAttribute("aria-label", isPaused ? "Go on" : "Pause");
-  byId("pause").firstElementChild.className = `icon icon-${isPaused ? "play" : "stop"}`;
+  byId("pause").firstElementChild.className = `icon icon-${isPaused ? "play" : "pause"}`;
   document.body.classList.toggle("paused", isPaused);
   draw();
 }
