@@ -1,6 +1,8 @@
 """What tests of several files share."""
 
+import socket
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -19,3 +21,18 @@ def policy_documents() -> Path:
     if not folder.is_dir():
         pytest.skip("the public data sets are not here")
     return folder
+
+
+@pytest.fixture
+def no_network(monkeypatch) -> list[Any]:
+    """No connection can be made; gives what was tried."""
+    tried: list[Any] = []
+
+    def refuse(*given: Any, **_: Any) -> None:
+        tried.append(given)
+        raise ConnectionRefusedError("no network in tests")
+
+    for name in ("connect", "connect_ex"):
+        monkeypatch.setattr(socket.socket, name, refuse)
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    return tried

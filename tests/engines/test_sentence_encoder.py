@@ -1,5 +1,4 @@
 import asyncio
-import socket
 import sys
 from pathlib import Path
 
@@ -40,15 +39,20 @@ def test_the_name_changes_with_the_weights(folder, tmp_path):
     assert all(name.startswith("encoder-") for name in names)
 
 
-def test_nothing_asks_the_network_unless_that_is_allowed(folder, monkeypatch):
-    calls = []
-    monkeypatch.setattr(socket, "getaddrinfo", lambda *given, **_: calls.append(given))
-    monkeypatch.setattr(socket.socket, "connect", lambda _, address: calls.append(address))
+def test_nothing_asks_the_network_unless_that_is_allowed(folder, no_network):
     SentenceEncoder(str(folder))
+    SentenceEncoder(str(folder), allow_downloads=True)  # it is here: there is nothing to fetch
     for name in ("teller-tests/no-such-model", "no-such-model"):
         with pytest.raises(EngineUnavailable, match="model no-such-model cannot be loaded: give the folder"):
             SentenceEncoder(name)
-    assert calls == []
+    assert no_network == []
+
+
+def test_a_model_is_fetched_where_that_is_allowed(tmp_path, no_network, monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    with pytest.raises(EngineUnavailable, match="model no-such-model cannot be loaded"):
+        SentenceEncoder("teller-tests/no-such-model", allow_downloads=True)
+    assert no_network
 
 
 @pytest.mark.parametrize("damage", ["empty", "cut"])

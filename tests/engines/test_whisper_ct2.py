@@ -70,16 +70,31 @@ def test_a_folder_that_lacks_a_file_is_refused_before_the_hub_is_asked(folder, t
 def test_damaged_weights_are_refused(folder, tmp_path):
     for path in folder.iterdir():
         (tmp_path / path.name).write_bytes(path.read_bytes()[: 1_000 if path.name == "model.bin" else None])
-    with pytest.raises(EngineUnavailable, match="cannot be loaded on cpu"):
+    with pytest.raises(EngineUnavailable, match="cannot be loaded on cpu") as refused:
         FasterWhisper(str(tmp_path), device="cpu")
+    assert "/" not in str(refused.value)
+
+
+def test_a_folder_that_is_not_there_is_told_without_its_path(tmp_path):
+    with pytest.raises(EngineUnavailable, match="of Whisper 'nowhere' are not") as refused:
+        FasterWhisper(str(tmp_path / "nowhere"))
+    assert str(tmp_path) not in str(refused.value)
 
 
 @pytest.mark.engine
 @pytest.mark.parametrize("model", ["small", "nobody/no-such-model", "no-such-size"])
-def test_weights_that_are_not_here_are_not_fetched(model, tmp_path, monkeypatch):
+def test_weights_that_are_not_here_are_not_fetched(model, tmp_path, monkeypatch, no_network):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     with pytest.raises(EngineUnavailable, match="TELLER_ENGINES__ALLOW_DOWNLOADS"):
         FasterWhisper(model)
+    assert no_network == []
+
+
+@pytest.mark.engine
+@pytest.mark.parametrize("allow_downloads", [False, True])
+def test_a_local_folder_asks_no_network(folder, no_network, allow_downloads):
+    FasterWhisper(str(folder), device="cpu", allow_downloads=allow_downloads)
+    assert no_network == []
 
 
 def test_without_the_package_it_says_what_to_install(monkeypatch):

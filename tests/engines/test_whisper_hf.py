@@ -59,10 +59,18 @@ def test_the_name_says_version_and_weights_but_no_path(engine):
 
 @pytest.mark.engine
 @pytest.mark.parametrize("model", ["small", "nobody/no-such-model"])
-def test_weights_that_are_not_here_are_not_fetched(model, tmp_path, monkeypatch):
+def test_weights_that_are_not_here_are_not_fetched(model, tmp_path, monkeypatch, no_network):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     with pytest.raises(EngineUnavailable, match="TELLER_ENGINES__ALLOW_DOWNLOADS"):
         TransformersWhisper(model)
+    assert no_network == []
+
+
+@pytest.mark.engine
+@pytest.mark.parametrize("allow_downloads", [False, True])
+def test_a_local_folder_asks_no_network(folder, no_network, allow_downloads):
+    TransformersWhisper(str(folder), device="cpu", allow_downloads=allow_downloads)
+    assert no_network == []
 
 
 @pytest.mark.engine

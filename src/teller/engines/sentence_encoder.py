@@ -44,8 +44,8 @@ class SentenceEncoder:
         self._batch_texts = batch_texts
         self._lock = threading.Lock()  # its tokenizer must not be used by two threads at once
         try:
-            where = model if allow_downloads else _on_this_machine(model)
-            self._model: Any = package.SentenceTransformer(where, device=device, local_files_only=not allow_downloads)
+            where = _folder(model, allow_downloads=allow_downloads)
+            self._model: Any = package.SentenceTransformer(where, device=device, local_files_only=True)
             self.dim = int(self._encode([""]).shape[1])
         except (OSError, ValueError, RuntimeError, KeyError, TypeError, SafetensorError) as exc:
             wanted = "give the folder of a sentence-transformers model, or allow downloads"
@@ -102,10 +102,14 @@ def _encodable(text: str) -> str:
     return text.encode(errors="replace").decode()
 
 
-def _on_this_machine(model: str) -> str:
-    """The folder of a model; sentence-transformers asks the hub for a name even if told to use local files only."""
+def _folder(model: str, *, allow_downloads: bool) -> str:
+    """Where the model lies; the only place that may ask the hub.
+
+    sentence-transformers asks it for a name even if told to use local files only.
+    """
     if Path(model).is_dir():
         return model
     hub = importlib.import_module("huggingface_hub")
     name = model if "/" in model else f"sentence-transformers/{model}"
-    return str(hub.snapshot_download(name, local_files_only=True))
+    wanted = ["*.json", "*.txt", "*.model", "*.safetensors"]
+    return str(hub.snapshot_download(name, local_files_only=not allow_downloads, allow_patterns=wanted))

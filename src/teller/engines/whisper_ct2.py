@@ -72,7 +72,10 @@ class FasterWhisper:
                 local_files_only=True,
             )
         except (OSError, RuntimeError, ValueError) as exc:
-            raise EngineUnavailable(f"Whisper '{_short(model)}' cannot be loaded on {device}: {exc}") from exc
+            raise EngineUnavailable(
+                f"Whisper '{_short(model)}' cannot be loaded on {device} as {compute_type}: its files are damaged, or "
+                "this machine has no such device or cannot compute so"
+            ) from exc
         self.name = f"faster-whisper-{package.__version__}-{_short(model)}-{compute_type}"
         self._beam_size = beam_size
         self._threads = ThreadPoolExecutor(max_workers=workers, thread_name_prefix="whisper")
@@ -142,8 +145,8 @@ def _find(package: Any, model: str, allow_downloads: bool) -> Path:
             folder = Path(package.download_model(model, local_files_only=not allow_downloads))
         except (OSError, ValueError, RuntimeError) as exc:
             raise EngineUnavailable(
-                f"the weights of Whisper '{model}' are not on this machine: put a converted model into a folder and "
-                "name it in TELLER_ENGINES__TRANSCRIBER_MODEL, or set TELLER_ENGINES__ALLOW_DOWNLOADS=true"
+                f"the weights of Whisper '{_short(model)}' are not on this machine: put a converted model into a "
+                "folder and name it in TELLER_ENGINES__TRANSCRIBER_MODEL, or set TELLER_ENGINES__ALLOW_DOWNLOADS=true"
             ) from exc
     missing = [name for name in ("model.bin", "config.json", "tokenizer.json") if not (folder / name).is_file()]
     if missing:  # without its tokenizer.json faster-whisper would ask the hub, whatever it was told

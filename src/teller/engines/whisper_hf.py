@@ -55,11 +55,10 @@ class TransformersWhisper:
             transformers = importlib.import_module("transformers")
         except ImportError as exc:
             raise EngineUnavailable("transformers is missing: pip install 'teller[transformers]'") from exc
-        where = model if "/" in model or Path(model).is_dir() else f"openai/whisper-{model}"
-        local = not allow_downloads
         try:
-            self._processor = transformers.AutoProcessor.from_pretrained(where, local_files_only=local)
-            self._model = transformers.WhisperForConditionalGeneration.from_pretrained(where, local_files_only=local)
+            where = _folder(model, allow_downloads=allow_downloads)
+            self._processor = transformers.AutoProcessor.from_pretrained(where, local_files_only=True)
+            self._model = transformers.WhisperForConditionalGeneration.from_pretrained(where, local_files_only=True)
         except (OSError, ValueError, RuntimeError) as exc:
             raise EngineUnavailable(
                 f"the weights of Whisper '{Path(model).name}' are not on this machine: put them into a folder and name "
@@ -126,6 +125,21 @@ class TransformersWhisper:
         shares = self._model(encoder_outputs=sound, decoder_input_ids=start).logits[0, 0].float().softmax(-1)
         known = [token for token in silent if token is not None and token != tokenizer.unk_token_id]
         return float(shares[known[0]]) if known else 0.0
+
+
+def _folder(model: str, *, allow_downloads: bool) -> str:
+    """Where the model lies; the only place that may ask the hub: transformers asks it even for some local files."""
+    if Path(model).is_dir():
+        return model
+    hub = importlib.import_module("huggingface_hub")
+    name = model if "/" in model else f"openai/whisper-{model}"
+    wanted = ["*.json", "*.txt", "model*.safetensors*"]
+    unwanted = ["*.fp32*"]  # the same weights once more, larger
+    return str(
+        hub.snapshot_download(
+            name, local_files_only=not allow_downloads, allow_patterns=wanted, ignore_patterns=unwanted
+        )
+    )
 
 
 def _holds_words(window: _Heard) -> bool:
