@@ -1,4 +1,4 @@
-"""The rules that other caches decide by, replayed on the vectors and in the order of Teller's own stream (cache_quality)."""
+"""The rules that other caches decide by, replayed on the vectors and in the order of Teller's own stream."""
 
 from __future__ import annotations
 
