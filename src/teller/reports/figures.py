@@ -6,8 +6,9 @@ within 1 % of the exact ones.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
@@ -24,6 +25,10 @@ BINS = 40
 LEVELS = (1, 2, 5, *range(10, 100, 5), 98, 99)  # percentiles that a curve of waiting times is drawn through
 GROUPS = ("semantic hit", "guarded", "not certain", "too far")
 
+_COLUMNS: Final[Mapping[str, str]] = MappingProxyType(
+    {"slot": "int64", "turns": "int64", "answer_ms": "float64", "is_hit": "bool"}
+    | {"data_class": "object", "adapter": "object", "grounded": "int64"}
+)
 _GUARDS = {MissReason.VALUES_DIFFER, MissReason.POLARITY_DIFFERS, MissReason.ROLES_DIFFER, MissReason.TEMPLATE}
 _NOT_CERTAIN = {MissReason.UNCERTAIN, MissReason.NO_CONSENSUS, MissReason.CLASS_CLOSED}
 
@@ -68,7 +73,8 @@ def _tallies(reader: TurnReader, span: Span) -> pd.DataFrame:
         (one.slot, one.turns, one.answer_ms, one.kind.is_hit, one.kind.data_class, one.kind.adapter, one.kind.grounded)
         for one in reader.tallies(span, SLOTS)
     ]
-    return pd.DataFrame(rows, columns=["slot", "turns", "answer_ms", "is_hit", "data_class", "adapter", "grounded"])
+    table = pd.DataFrame(rows, columns=list(_COLUMNS))
+    return table.astype(_COLUMNS)  # without rows pandas knows no types
 
 
 def _totals(found: CacheHits, token_price: float) -> View:
