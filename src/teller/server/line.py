@@ -102,7 +102,7 @@ class Line:
         self._live: int | None = None  # the turn that may still send
         self._sound: tuple[int, int] | None = None  # turn and rate of the sound that the caller was told of
         self._is_notice_due = True
-        self._notice_ends_s = 0.0  # when its sound has been heard, on the monotonic clock
+        self._notice_ends_s = 0.0  # when it has been heard, on the monotonic clock; infinite while it is sent
         self._told = State.ENDED
 
     async def serve(self) -> None:
@@ -233,12 +233,20 @@ class Line:
 
     async def _greet(self, number: int, notice: str, *lines: str) -> None:
         """Speak the notice, and lines after it, on behalf of the turn with this number."""
-        self._is_notice_due, self._notice_ends_s = False, time.monotonic()
-        for line in (notice, *lines):
-            async with closing_turn(self._bot.orchestrator.say(line)) as sounds:
-                async for sound in sounds:
-                    self._notice_ends_s += sound.pcm.duration_s if line is notice else 0.0
-                    await self._play(number, sound.pcm, of=_GREETING)
+        self._is_notice_due, self._notice_ends_s = False, math.inf
+        began_s = time.monotonic()
+        self._notice_ends_s = began_s + await self._say(number, notice)
+        for line in lines:
+            await self._say(number, line)
+
+    async def _say(self, number: int, line: str) -> float:
+        """Speak a line of the greeting; gives how long it lasts, in seconds."""
+        duration_s = 0.0
+        async with closing_turn(self._bot.orchestrator.say(line)) as sounds:
+            async for sound in sounds:
+                duration_s += sound.pcm.duration_s
+                await self._play(number, sound.pcm, of=_GREETING)
+        return duration_s
 
     async def _run_turn(self, number: int, heard: Transcript | Speech) -> None:
         try:
