@@ -37,6 +37,7 @@ from teller.banking.products import load_catalogue, load_opposites
 from teller.cache.judge import CertifiedJudge, Region, Regions
 from teller.cache.live_regions import LiveRegions
 from teller.cache.verdict import Accept, Neighbour, Probe
+from teller.cache.verifier import Verifier
 from teller.engines.minilm import MiniLm
 from teller.turn import DataClass, Question
 from teller.values import Catalogue, find_values
@@ -62,7 +63,7 @@ def catalogue() -> Catalogue:
 def judge_with(regions: Regions) -> CertifiedJudge:
     """The judge as the bank would have it."""
     opposites = load_opposites((BANK / "catalogue.toml").read_text(encoding="utf-8"), "catalogue.toml")
-    return CertifiedJudge(regions, opposites=opposites)
+    return CertifiedJudge(regions, opposites=opposites, verifier=Verifier())
 
 
 def embedded(texts: Sequence[str]) -> Texts:
@@ -235,7 +236,7 @@ def pairs(rows: Sequence[dict[str, Any]], cut: float, least: float) -> dict[str,
     """Each pair alone in a cache, and all in one; every static threshold beside it."""
     texts = sorted({row[side] for row in rows for side in "ab"})
     place, data, judge = {text: at for at, text in enumerate(texts)}, embedded(texts), judge_with(Fixed(least))
-    group = _groups(rows)
+    group = groups(rows)
     firsts = sorted({row["a"] for row in rows})
     single, shared = Store(data, judge), Store(data, judge)
     at = {text: row for row, text in enumerate(firsts)}
@@ -261,7 +262,7 @@ def pairs(rows: Sequence[dict[str, Any]], cut: float, least: float) -> dict[str,
     }
 
 
-def _groups(rows: Sequence[dict[str, Any]]) -> dict[str, str]:
+def groups(rows: Sequence[dict[str, Any]]) -> dict[str, str]:
     """Texts that mean the same, through any chain of pairs marked so."""
     parent = {row[side]: row[side] for row in rows for side in "ab"}
 

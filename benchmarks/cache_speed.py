@@ -51,6 +51,7 @@ from teller.cache.judge import CertifiedJudge, Region
 from teller.cache.keeping import Offer
 from teller.cache.semantic import CacheStore, SemanticCache
 from teller.cache.verdict import Judge, MinSimilarity
+from teller.cache.verifier import Verifier
 from teller.config import Settings
 from teller.engines.faiss_index import FaissIndex
 from teller.engines.minilm import MiniLm
@@ -75,7 +76,7 @@ class Always:
 
 
 def judge(kind: str) -> Judge:
-    return MinSimilarity(0.999, neighbours=24) if kind == "finding" else CertifiedJudge(Always())
+    return MinSimilarity(0.999, neighbours=24) if kind == "finding" else CertifiedJudge(Always(), verifier=Verifier())
 
 
 def open_cache(home: Path, embedder: Embedder, kind: str) -> tuple[SqliteLog, SemanticCache]:

@@ -22,6 +22,7 @@ from teller.cache.rules import CacheRules
 from teller.cache.sealed import SealedLog
 from teller.cache.semantic import CacheStore, SemanticCache
 from teller.cache.verdict import ExactOnly, Judge
+from teller.cache.verifier import verifier_for
 from teller.call import Memory
 from teller.config import Settings
 from teller.engines.faiss_index import FaissIndex
@@ -122,7 +123,10 @@ async def build_cache(
     """
     chosen = settings.cache
     regions = RiskRegions(LiveRegions(max_false_hits=chosen.max_false_hits), lambda: f"{judge.name} on {embedder.name}")
-    judge = LearningJudge(regions, opposites=opposites)
+    verifier = verifier_for(embedder.name, embedder.dim)
+    judge = LearningJudge(regions, opposites=opposites, verifier=verifier)
+    if verifier is None and chosen.mode == "semantic":
+        _log.warning("no pair verifier reads the vectors of %s: rules and consensus decide alone", embedder.name)
     store = CacheStore(
         log=logs.shared,
         make_index=lambda: FaissIndex(embedder.dim),
@@ -143,7 +147,8 @@ async def move_logs(logs: CacheLogs, embedder: Embedder, clock: Clock, told: Cal
         BusyError: if somebody wrote to a log meanwhile.
         EngineError, StoreError: as `migrate`; a log is moved whole or not at all.
     """
-    judge = LearningJudge(RiskRegions(LiveRegions(), lambda: embedder.name))
+    verifier = verifier_for(embedder.name, embedder.dim)
+    judge = LearningJudge(RiskRegions(LiveRegions(), lambda: embedder.name), verifier=verifier)
     both = [logs.shared, logs.private] if logs.private is not None else [logs.shared]
     return sum([await migrate(log, embedder, judge, clock, told=told) for log in both])
 

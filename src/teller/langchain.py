@@ -31,6 +31,7 @@ from teller.cache.live_regions import LiveRegions
 from teller.cache.partition import Basis
 from teller.cache.rules import CacheRules
 from teller.cache.semantic import CacheStore, SemanticCache
+from teller.cache.verifier import verifier_for
 from teller.engines.faiss_index import FaissIndex
 from teller.engines.minilm import MiniLm
 from teller.errors import EngineError, EngineUnavailable, InputError, StoreError
@@ -100,12 +101,11 @@ class SemanticLLMCache(BaseCache):
             ttl_s=dict.fromkeys(DataClass, ttl_s),
             max_entries=max_entries,
         )
-        judge = CertifiedJudge(LiveRegions(max_false_hits=max_false_hits))
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="teller-llm-cache", daemon=True)
         self._thread.start()
         try:
-            self._cache = self._wait(self._open(Path(folder), embedder, judge, rules))
+            self._cache = self._wait(self._open(Path(folder), embedder, max_false_hits, rules))
         except BaseException:
             self.close()
             raise
@@ -164,9 +164,11 @@ class SemanticLLMCache(BaseCache):
         return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, self._loop))
 
     async def _open(
-        self, folder: Path, embedder: Embedder | None, judge: CertifiedJudge, rules: CacheRules
+        self, folder: Path, embedder: Embedder | None, max_false_hits: float, rules: CacheRules
     ) -> SemanticCache:
+        regions = LiveRegions(max_false_hits=max_false_hits)
         embed = embedder or MiniLm(folder)
+        judge = CertifiedJudge(regions, verifier=verifier_for(embed.name, embed.dim))
         log = SqliteLog(folder / "log.sqlite")
         self._stack.callback(log.close)
         store = CacheStore(

@@ -55,6 +55,15 @@ async def test_what_is_explained_is_what_a_lookup_says():
         assert found.entry_id == (kept.entry_id if isinstance(looked_up, Hit) else None)
 
 
+async def test_it_is_told_that_words_are_not_compared_where_no_verifier_reads_the_embedder():
+    cache, regions, _ = await opened()
+    await cache.offer(FREEZE, approved("In the app."), SCOPE)
+
+    found = await explained(cache, regions, Question("how do I freeze my card today"))
+
+    assert "no verifier for this embedder" in next(step.found for step in found.steps if step.name == "consensus")
+
+
 async def test_a_closed_class_still_tells_what_would_have_been_likely():
     cache, regions, _ = await opened()
     await cache.offer(FREEZE, approved(), SCOPE)

@@ -1,12 +1,16 @@
 import numpy as np
 import pytest
+from tests.cache.cache_stage import FEE, SCOPE, Stage, approved, money, served
 
 from teller.cache.guards import Guards
-from teller.cache.verifier import SKETCH_BYTES, Verifier, pair_facts
-from teller.engines.minilm import MiniLm
+from teller.cache.judge import CertifiedJudge
+from teller.cache.live_regions import LiveRegions
+from teller.cache.verifier import SKETCH_BYTES, Verifier, pair_facts, verifier_for
+from teller.engines.minilm import _GRAPH_VERSION, WEIGHTS_SHA256, MiniLm
+from teller.engines.scripted import ScriptedEmbedder
 from teller.errors import StoreCorrupt
 from teller.training.pairs import make_pairs
-from teller.turn import Question
+from teller.turn import MissReason, Question
 
 
 @pytest.fixture(scope="module")
@@ -46,6 +50,32 @@ def test_a_file_without_weights_is_refused(tmp_path):
             Verifier(tmp_path / name)
     with pytest.raises(StoreCorrupt):
         Verifier(tmp_path / "absent.npz")
+
+
+def test_it_reads_the_vectors_of_one_embedder_in_either_precision(verifier):
+    made_for = f"minilm-{WEIGHTS_SHA256[:12]}-{_GRAPH_VERSION}"
+    assert all(verifier.reads(f"{made_for}-{precision}", 384) for precision in ("int8", "fp32"))
+    assert not verifier.reads(f"{made_for}-int8", 96)
+    assert not verifier.reads(f"{made_for}-int8-0123456789ab", 384)  # moved by LoRA matrices
+    assert verifier_for("scripted-384", 384) is verifier_for("", 0) is None
+
+
+@pytest.mark.parametrize("dim", [96, 384])
+async def test_with_another_embedder_rules_and_consensus_decide_alone(dim):
+    embedder = ScriptedEmbedder(dim=dim)
+    judge = CertifiedJudge(LiveRegions(max_false_hits=0.2), verifier=verifier_for(embedder.name, dim))
+    cache = await Stage(embedder=embedder, judge=judge).open()
+    await cache.offer(FEE, approved("Three percent."), SCOPE)
+    await cache.offer(money("100.00 GBP", "what does a transfer of 100 pounds cost"), approved("One pound."), SCOPE)
+
+    assert await served(cache, "what is the fee for paying abroad?") == "Three percent."
+    assert await served(cache, "fee for paying abroad") != "Three percent."  # one neighbour is not enough
+    other = money("250.00 GBP", "what does a transfer of 250 pounds cost")
+    assert await served(cache, other) == MissReason.VALUES_DIFFER
+
+    for begin in ("please", "say", "hello", "now", "well", "so"):
+        await cache.offer(Question(f"{begin} what is the fee for paying abroad"), approved("Three percent."), SCOPE)
+    assert await served(cache, "what is that fee for paying abroad") == "Three percent."
 
 
 @pytest.mark.engine

@@ -97,7 +97,10 @@ def test_stats_tell_entries_by_class_and_state(home):
     }
     assert {one["class"]: one["state"] for one in view["regions"]} == {"public": "live", "product": "live"}
     assert view["disk_bytes"] >= home.log.stat().st_size
-    assert "2 with 2 answers" in home.run("--inspect")[1]
+    shown = home.run("--inspect")[1]
+    assert "2 with 2 answers" in shown
+    assert not view["judge"]["compares_words"]
+    assert "no pair verifier reads this embedder" in " ".join(shown.split())
 
 
 @pytest.mark.engine

@@ -182,7 +182,10 @@ class _Witness:
     probe: Probe | None = field(default=None)
     opinion: Opinion | None = field(default=None)
     neighbours: int = CertifiedJudge.neighbours
-    wants_tokens: bool = CertifiedJudge.wants_tokens
+
+    @property
+    def wants_tokens(self) -> bool:
+        return self.judge_in_force.wants_tokens
 
     @property
     def name(self) -> str:

@@ -76,11 +76,11 @@ class CertifiedJudge:
     Args:
         regions: where each class may be served.
         opposites: the bank's own pairs of opposite actions, for the guards.
-        verifier: of pairs; the shipped one if none is given.
+        verifier: of pairs, made for the embedder in use. Without one, rules and consensus decide alone: the same words
+            are served, and answers that at least five neighbours agree on.
     """
 
     neighbours = 24
-    wants_tokens = True
 
     def __init__(
         self, regions: Regions, *, opposites: Iterable[tuple[str, str]] = (), verifier: Verifier | None = None
@@ -88,12 +88,13 @@ class CertifiedJudge:
         self._regions = regions
         self._guards = Guards(opposites)
         self._reading = lru_cache(maxsize=_KNOWN_QUESTIONS)(self._guards.read)  # what is asked often is near often
-        self._verifier = verifier or Verifier()
-        self.name = f"{_VERSION}-{self._verifier.name}"
+        self._verifier = verifier
+        self.name = f"{_VERSION}-{verifier.name if verifier else 'rules'}"
+        self.wants_tokens = verifier is not None
 
     def sketch(self, question: Question, vector: Vectors, tokens: Vectors | None) -> bytes:  # noqa: ARG002
         """The words of a question as the verifier will compare them; empty without token vectors."""
-        return b"" if tokens is None else self._verifier.sketch(tokens)
+        return b"" if tokens is None or self._verifier is None else self._verifier.sketch(tokens)
 
     def judge(self, probe: Probe) -> Verdict:
         """Serve the likeliest answer, or say why not."""
@@ -120,7 +121,7 @@ class CertifiedJudge:
         those are gone that the guards tell apart.
         """
         asked = self._guards.read(probe.question)
-        words = None if probe.tokens is None else self._verifier.project(probe.tokens)
+        words = None if probe.tokens is None or self._verifier is None else self._verifier.project(probe.tokens)
         near = list(probe.neighbours)
         ballots = _ballots(near)
         opinion = self._opinion(asked, words, near, ballots)
@@ -142,7 +143,8 @@ class CertifiedJudge:
             difference = self._guards.difference(asked, stored)
             if difference is None:
                 alike = self._alike(asked, words, stored, best)
-                checks |= {"guards": "no difference found", "pair": f"log-odds {alike:.1f}"}
+                pair = f"log-odds {alike:.1f}" if self._verifier else "not compared: no verifier for this embedder"
+                checks |= {"guards": "no difference found", "pair": pair}
                 probability = _probability(ahead, alike, len(members))
                 return Opinion(best, probability, len(members), ahead, alike, checks=checks)
             found.append(difference)
@@ -166,7 +168,7 @@ class CertifiedJudge:
         """The verifier's log-odds, within limits; unlike where it cannot see both, very alike for equal words."""
         if asked.words == stored.words:
             return _MOST_ALIKE
-        if words is None or not best.sketch or not len(words):
+        if self._verifier is None or words is None or not best.sketch or not len(words):
             return -_MOST_ALIKE
         facts = pair_facts(asked, stored, best.similarity)
         alike = self._verifier.log_odds(words, self._verifier.unsketch(best.sketch), facts)
@@ -196,8 +198,13 @@ def _probability(ahead: float, alike: float, votes: int) -> float:
 
     Where many neighbours agree their agreement decides; a lone one must also say the same, word by word.
     """
+    return from_log_odds(_START + _SLOPE * ahead - doubt(alike, votes))
+
+
+def doubt(alike: float, votes: int) -> float:
+    """Log-odds that a wording takes from an answer with so many votes."""
     needed = _ALIKE_ALONE - _ALIKE_LESS_A_VOTE * (votes - 1)
-    return from_log_odds(_START + _SLOPE * ahead - _DOUBT * max(0.0, needed - alike))
+    return _DOUBT * max(0.0, needed - alike)
 
 
 def from_log_odds(value: float) -> float:

@@ -14,6 +14,7 @@ from teller.cache.judge import CertifiedJudge, Region
 from teller.cache.live_regions import LiveRegions
 from teller.cache.monitor import HitMonitor
 from teller.cache.verdict import Accept, Probe, Reject, Verdict
+from teller.cache.verifier import Verifier
 from teller.errors import InputError
 from teller.turn import MissReason
 
@@ -109,8 +110,10 @@ class RiskRegions:
 class LearningJudge(CertifiedJudge):
     """The judge of a running bot: it is told what was answered where it served nothing, and its live regions learn."""
 
-    def __init__(self, regions: RiskRegions, *, opposites: Iterable[tuple[str, str]] = ()) -> None:
-        super().__init__(regions, opposites=opposites)
+    def __init__(
+        self, regions: RiskRegions, *, opposites: Iterable[tuple[str, str]] = (), verifier: Verifier | None = None
+    ) -> None:
+        super().__init__(regions, opposites=opposites, verifier=verifier)
         self._in_force = regions
         self._waiting: OrderedDict[str, tuple[str, str, float]] = OrderedDict()
 

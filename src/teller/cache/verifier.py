@@ -24,6 +24,7 @@ Floats = NDArray[np.float32]
 
 SKETCH_BYTES = 255
 _REACH, _LEVELS = 0.5, 15  # projections are kept from -0.5 to 0.5, in 16 steps
+_PRECISIONS = ("int8", "fp32")
 _NETWORK = ("project", "gate", "gate_bias", "compare", "compare_bias", "join", "join_bias", "out", "out_bias", "focus")
 
 
@@ -42,13 +43,18 @@ class Verifier:
         try:
             with file.open("rb") as opened, np.load(opened) as kept:
                 weights = {name: kept[name].astype(np.float32) for name in _NETWORK}
-                self.name = str(kept["name"])
+                self.name, self._made_for = str(kept["name"]), str(kept["embedder"])
         except (EOFError, KeyError, OSError, ValueError, zipfile.BadZipFile) as exc:
             raise StoreCorrupt(
                 f"{file} does not hold the verifier's weights: make them with training.verifier"
             ) from exc
         self._weights = weights
         self._dim = weights["project"].shape[1]
+
+    def reads(self, embedder: str, dim: int) -> bool:
+        """Whether it was trained on the token vectors of this embedder, in whatever precision."""
+        kind, _, precision = embedder.rpartition("-")
+        return (kind, dim) == (self._made_for, self._weights["project"].shape[0]) and precision in _PRECISIONS
 
     def project(self, tokens: Vectors) -> Floats:
         """(tokens, dim) vectors of an embedding pass to the (tokens, small) unit rows that words are compared by."""
@@ -106,6 +112,16 @@ class Verifier:
         seen = np.concatenate([here * beside, np.abs(here - beside), alike.max(axis=1, keepdims=True)], axis=1)
         compared = np.maximum(seen @ weights["compare"] + weights["compare_bias"], 0.0) * self._gates(here)[:, None]
         return compared.sum(axis=0) / 4.0, compared.max(axis=0)
+
+
+def verifier_for(embedder: str, dim: int) -> Verifier | None:
+    """The shipped verifier if it reads the vectors of this embedder, by its name and dimensions; None otherwise.
+
+    Raises:
+        StoreCorrupt: if the file of weights is damaged.
+    """
+    verifier = Verifier()
+    return verifier if verifier.reads(embedder, dim) else None
 
 
 def pair_facts(asked: Reading, stored: Reading, similarity: float) -> Floats:

@@ -141,6 +141,7 @@ async def stats_view(opened: OpenCache) -> View:
         "disk_bytes": disk_bytes(opened.folder),
         "log": {"events": totals.events, "disposable": totals.disposable},
         "regions": region_views(opened.regions, opened.settings.cache.mode),
+        "judge": {"name": opened.judge.name, "compares_words": opened.judge.wants_tokens},
     }
 
 
@@ -199,17 +200,19 @@ async def standing_view(settings: Settings) -> View:
     from teller.cache.live_regions import LiveRegions
     from teller.cache.regions import LearningJudge, RiskRegions
     from teller.cache.standing import read_standing
+    from teller.cache.verifier import verifier_for
     from teller.stores.home import Home
     from teller.stores.sqlite_log import SqliteLog
 
     log = SqliteLog(Home(settings.home).cache / "log.sqlite")
     try:
         begun = await log.read(0, 1)
-        embedder = body_of(begun[0]).get("name") if begun else ""
+        about = body_of(begun[0]) if begun else {}
+        embedder = about.get("name", "")
         regions = RiskRegions(
             LiveRegions(max_false_hits=settings.cache.max_false_hits), lambda: f"{judge.name} on {embedder}"
         )
-        judge = LearningJudge(regions)
+        judge = LearningJudge(regions, verifier=verifier_for(str(embedder), about.get("dim", 0)))
         checks = await read_standing(log, regions)
     finally:
         log.close()
@@ -264,6 +267,9 @@ def region_rows(views: Iterable[View]) -> list[tuple[str, ...]]:
     ]
 
 
+_NO_VERIFIER = ": no pair verifier reads this embedder's vectors, so rules and consensus decide alone, and serve less"
+
+
 def stats_rows(view: View) -> list[tuple[str, str]]:
     """Name and number."""
     checks = view["checks"]
@@ -281,6 +287,7 @@ def stats_rows(view: View) -> list[tuple[str, str]]:
         ("hits", f"{view['hits']:,} (of the entries that are there now)"),
         ("misses", missed),
         ("hits checked", checked),
+        ("judge", view["judge"]["name"] + ("" if view["judge"]["compares_words"] else _NO_VERIFIER)),
         ("memory", size(view["memory_bytes"])),
         ("disk", size(view["disk_bytes"])),
         ("log", f"{view['log']['events']:,} events so far, {view['log']['disposable']:,} may be compacted"),

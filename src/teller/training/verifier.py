@@ -182,7 +182,8 @@ def main() -> None:
     weights = train(Examples.of(pairs, texts), texts, seed=args.seed)
     kept: dict[str, Any] = {name: value.astype(np.float16) for name, value in weights.items()}
     digest = hashlib.sha256(b"".join(kept[name].tobytes() for name in sorted(kept))).hexdigest()[:12]
-    np.savez(args.output, name=np.array(f"verifier-{digest}"), **kept)
+    made_for = embedder.name.rpartition("-")[0]  # its precision moves vectors by less than the four bits of a sketch
+    np.savez(args.output, name=np.array(f"verifier-{digest}"), embedder=np.array(made_for), **kept)
     torch: Any = importlib.import_module("torch")
     tensors = {name: torch.from_numpy(value) for name, value in weights.items()}
     unseen = Examples.of(held, texts)
