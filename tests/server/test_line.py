@@ -53,11 +53,18 @@ async def test_a_typed_question_is_answered_in_words_and_sound() -> None:
 async def test_what_was_held_is_the_question() -> None:
     async with stage() as st, st.call() as caller:
         await caller.say(type="listen_start", mode="hold")
-        for _ in range(10):
-            await caller.socket.send(silence(0.1))
+        await stream(caller, silence(2.0) + hum(1.0) + silence(1.5), 3_200)
         await caller.say(type="listen_end")
         await caller.until("done")
-        assert [speech.pcm.duration_s for speech in st.bot.orchestrator.speech] == [pytest.approx(1.0)]
+        (speech,) = st.bot.orchestrator.speech
+        assert speech.pcm.duration_s == pytest.approx(1.5, abs=0.04)  # with pre-roll and tail, without the rest
+
+
+async def test_a_button_held_in_silence_asks_with_no_sound_at_all() -> None:
+    async with stage() as st, st.call() as caller:
+        await spoken_question(caller)
+        await caller.until("done")
+        assert [len(speech.pcm.samples) for speech in st.bot.orchestrator.speech] == [0]
 
 
 async def test_a_new_question_over_an_answer_ends_it() -> None:

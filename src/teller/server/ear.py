@@ -1,7 +1,7 @@
 """What the caller's sound becomes: pieces of raw 16 kHz 16-bit sound in, whole utterances out.
 
-Two ears, one shape. `HeldEar` takes everything between the press and the release of a button. `OpenEar` takes a stream
-and cuts it where the caller pauses.
+Two ears, one shape. `HeldEar` takes what is said between the press and the release of a button, without the silence
+around it. `OpenEar` takes a stream and cuts it where the caller pauses.
 """
 
 from __future__ import annotations
@@ -10,12 +10,13 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 
 from teller.audio import SPEECH_RATE_HZ, Pcm
-from teller.endpointing import Endpointer, Endpointing, SpeechBegan, SpeechEnded
+from teller.endpointing import Endpointer, Endpointing, SpeechBegan, SpeechEnded, trim
 from teller.errors import InputError
 from teller.ports import Detector
 from teller.turn import Speech
 
 MIN_UTTERANCE_S = 0.2  # a button that was only tapped
+_HELD = Endpointing(min_speech_s=0.1)  # the button tells speech from a cough, and "no" is short
 _MAX_PIECE_S = 1.0  # of a stream: it is judged while others wait
 _MAX_AHEAD_S = 10.0  # a stream is judged as it is spoken; this much may come at once after a pause of the network
 
@@ -23,7 +24,8 @@ _MAX_AHEAD_S = 10.0  # a stream is judged as it is spoken; this much may come at
 class HeldEar:
     """One utterance, from `listen_start` to `listen_end`."""
 
-    def __init__(self, max_audio_s: float) -> None:
+    def __init__(self, detector: Detector, max_audio_s: float) -> None:
+        self._detector = detector
         self._max_audio_s = max_audio_s
         self._heard = bytearray()
 
@@ -40,15 +42,23 @@ class HeldEar:
         return ()
 
     def end(self) -> Speech:
-        """What was heard.
+        """What was said, no samples if nobody spoke; blocks for some 5 ms for each second that was heard.
+
+        PocketSphinx hears silence as words, and in time. Measured on flite's voices: 28 utterances with 1.5 s of faint
+        noise before and 1 s after had 16 of 260 words wrong instead of 32, in 0.32 s of work instead of 0.48; 144
+        short replies, clean, noisy and far, had 66 of 225 wrong instead of 83, and none was lost.
 
         Raises:
             InputError: if it is too short to hold a word.
+            EngineError: if the detector fails.
         """
         pcm = Pcm.from_bytes(bytes(self._heard), SPEECH_RATE_HZ)
         if pcm.duration_s < MIN_UTTERANCE_S:
             raise InputError("nothing was heard; hold the button while you speak")
-        return Speech(pcm)
+        size = self._detector.frame_samples
+        starts = range(0, len(pcm.samples) - size + 1, size)
+        probabilities = [self._detector.probability(pcm.samples[start : start + size]) for start in starts]
+        return Speech(trim(pcm, probabilities, size, _HELD))
 
 
 class OpenEar:

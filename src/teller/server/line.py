@@ -161,7 +161,7 @@ class Line:
                     await self._ask(Transcript(question), tasks)
                 case ListenStart(mode="hold"):
                     await self._silence()
-                    self._ear = HeldEar(self._limits.max_audio_s)
+                    self._ear = HeldEar(self._bot.open_detector(), self._limits.max_audio_s)
                 case ListenStart():
                     self._ear = OpenEar(self._bot.open_detector(), self._limits.max_audio_s)
                     if self._is_notice_due and not self._is_answering:
@@ -170,7 +170,7 @@ class Line:
                 case ListenEnd():
                     ear, self._ear = self._ear, None
                     if isinstance(ear, HeldEar):
-                        await self._ask(ear.end(), tasks)
+                        await self._ask(await asyncio.to_thread(ear.end), tasks)
                 case Stop():
                     self._drop_half_heard()
                     await self._silence()
