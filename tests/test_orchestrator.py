@@ -432,3 +432,19 @@ async def test_a_line_of_the_banks_own_is_spoken_outside_a_turn_and_a_voice_that
     mute = ScriptedBot(synthesizer=None)
     for bot in (broken, mute):
         assert [event async for event in bot.orchestrator.say("Hello.")] == []
+
+
+@pytest.mark.parametrize(("confidence", "source"), [(0.45, Source.REFUSED), (0.55, Source.APPROVED)])
+async def test_what_was_more_likely_misheard_than_not_is_asked_for_again(confidence, source):
+    bot = ScriptedBot(transcriber=ScriptedTranscriber([Transcript(QUESTION, confidence)]))
+    *_, done = await events_of(bot, SPEECH)
+    assert done.record.answer.source is source
+
+
+async def test_who_is_not_understood_twice_is_offered_a_person():
+    bot = ScriptedBot(transcriber=ScriptedTranscriber([Transcript(QUESTION, 0.2)] * 2))
+    call, said = bot.call(), []
+    for heard in (SPEECH, SPEECH, Transcript("yes please")):
+        *_, done = await events_of(bot, heard, call)
+        said.append(done.record.answer.reason)
+    assert said == ["not_heard", "not_heard_again", "offer_taken"]

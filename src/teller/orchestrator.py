@@ -179,7 +179,7 @@ class Orchestrator:
     async def _decide(self, question: Question, call: Call, facts: _Facts) -> Answer:
         """The bank's rules, then its tools, then the cache, then its knowledge."""
         if not question.text or question.confidence < policy.MIN_CONFIDENCE:
-            return policy.not_heard()
+            return policy.not_heard(call.memory)
         if answer := policy.first_word(question) or policy.accepts_offer(question, call.memory):
             return answer
         with facts.stage("tools"):

@@ -14,7 +14,11 @@ from teller.ports import Asked
 from teller.turn import Answer, DataClass, MissReason, Question, Source, ValueKind
 
 POLICY_VERSION = "2026-11-2"  # change it with any rule: answers that were cached under another policy are never served
-MIN_CONFIDENCE = 0.35  # a transcript below this is asked for again; see docs/benchmarks.md for how often that happens
+# A transcript that is less sure than this is asked for again. Measured with PocketSphinx on 40 questions in three flite
+# voices, against the answer to the same question typed. Clean: 1 of 120 is below 0.6, none below 0.55. In pink noise at
+# 12 dB: of the 18 between 0.35 and 0.5, 12 get a wrong answer, 4 the right one; of the 15 between 0.5 and 0.6 it is
+# 7 and 6, too even to ask again; of the 12 above, 7 and 5.
+MIN_CONFIDENCE = 0.5
 NOT_COVERED = ("not_covered", "not_covered_twice")  # reasons of an answer that knowledge had nothing for
 UNANSWERED_BEFORE_HANDOFF = 2  # turns in a row; nobody should have to ask a third time
 
@@ -224,8 +228,10 @@ def is_for_everyone(answer: Answer) -> bool:
     return answer.data_class is not DataClass.CUSTOMER and answer.source is not Source.TOOL
 
 
-def not_heard() -> Answer:
-    """Said when the caller was not understood."""
+def not_heard(memory: Memory) -> Answer:
+    """Said when the caller was not understood; after a turn that went unanswered with the offer of a person."""
+    if memory.unanswered:
+        return _line("not_heard_again", Source.REFUSED, f"I am sorry, I did not catch that. {OFFER}")
     return _line("not_heard", Source.REFUSED, "Sorry, I did not catch that. Could you say it again, please?")
 
 

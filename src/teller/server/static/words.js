@@ -47,6 +47,7 @@ export const REASONS = {
   not_covered_twice: "Two questions in a row could not be answered.",
   not_covered: "Nothing approved covers the question.",
   not_heard: "The speech could not be understood.",
+  not_heard_again: "The speech could not be understood again.",
   instructions: "It tried to change the assistant’s instructions.",
   someone_elses_data: "It asks about another person.",
   secrets: "It asks for a secret such as a PIN.",
