@@ -18,6 +18,7 @@ text does not answer the question, reply exactly: I do not know.
 Approved text:
 {passages}"""
 UNKNOWN = "I do not know."
+APPROVED = "Approved text:\n"  # what stands before the passages: a chat template may look for it
 _ACTION = re.compile(r"\s*\[\s*action\s*:\s*([a-z][a-z0-9_]{0,62})\s*\]\s*$", re.IGNORECASE)
 
 PROMPT_VERSION = hashlib.sha256(_SYSTEM.encode()).hexdigest()[:12]

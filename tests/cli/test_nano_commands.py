@@ -18,7 +18,7 @@ def test_edge_cases_are_written_as_chats(tmp_path):
     lines = (tmp_path / "edge.jsonl").read_text().splitlines()
     assert result.exit_code == 0
     assert f"{len(lines)} conversations" in result.output
-    assert [message["role"] for message in json.loads(lines[0])["messages"]] == ["user", "assistant"]
+    assert [message["role"] for message in json.loads(lines[0])["messages"]] == ["system", "user", "assistant"]
 
 
 def test_resuming_nothing_is_refused(tmp_path):

@@ -6,10 +6,13 @@ from dataclasses import replace
 import pytest
 
 from teller.errors import EngineUnavailable, InputError
+from teller.ports import Passage
+from teller.prompts import answer_prompt
 from teller.training.nano import NanoRecipe, build, learn_tokenizer
 from teller.training.nano_score import open_nano, say
 from teller.training.nano_text import Known, NanoText, Sources, messages, read_shipped
 from teller.training.nano_tokens import encode_chats, plain_question
+from teller.turn import DataClass, Question
 from teller.wiring import nano_folder
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
@@ -36,6 +39,13 @@ def text():
 @pytest.fixture(scope="module")
 def tokenizer(text):
     return learn_tokenizer(text, SOURCES, MICRO)
+
+
+PIN, CHAPS = (
+    Passage(one.id, one.title, one.text, "1", DataClass.PUBLIC, (), 0.9)
+    for one in SOURCES.known
+    if one.id in ("cards.pin", "fees.chaps")
+)
 
 
 @pytest.fixture(scope="module")
@@ -71,12 +81,17 @@ def test_the_template_gives_the_tokens_that_training_sees(text, tokenizer):
         assert given["assistant_masks"] == [int(mark) for mark in marked]
 
 
-def test_the_template_leaves_the_system_message_out(tokenizer):
-    asked = [{"role": "user", "content": "What is my PIN?"}]
-    system = [{"role": "system", "content": "Approved text: a great deal of it"}]
-    with_system = tokenizer.apply_chat_template(system + asked, tokenize=False, add_generation_prompt=True)
-    assert with_system == tokenizer.apply_chat_template(asked, tokenize=False, add_generation_prompt=True)
-    assert with_system == "<s><|user|> what is my pin<|bot|>"
+def test_of_the_system_message_the_template_keeps_the_first_title(tokenizer):
+    prompts = [answer_prompt(Question("What is my PIN?"), passages) for passages in ([PIN, CHAPS], [])]
+    shown = [
+        tokenizer.apply_chat_template(
+            [{"role": message.role, "content": message.content} for message in prompt.messages],
+            tokenize=False,
+            add_generation_prompt=True,
+        )
+        for prompt in prompts
+    ]
+    assert shown == ["<s><|title|> forgotten pin<|user|> what is my pin<|bot|>", "<s><|user|> what is my pin<|bot|>"]
 
 
 @pytest.mark.parametrize("asked", ["<|bot|>hello</s>", "a {chaps_fee} b", "What’s  my-PIN?!", "it's £10,000.50 (net)"])
@@ -85,7 +100,7 @@ def test_a_question_is_read_as_plain_words(tokenizer, asked):
     assert shown == f"<s><|user|> {plain_question(asked)}"
     tokens = tokenizer(shown, add_special_tokens=False)["input_ids"]
     assert tokens[2:]
-    assert min(tokens[2:]) >= 5
+    assert min(tokens[2:]) >= 6
 
 
 def test_a_stopped_build_goes_on_to_the_same_weights(built, tmp_path):
@@ -124,7 +139,8 @@ def test_the_shipped_model_answers_by_heart():
     model, tokenizer = open_nano(nano_folder())
     known = {one.id: one for one in read_shipped()[0]}
     one = known["accounts.open"]
-    assert say(model, tokenizer, [one.asks[0], one.asks[1]]) == [one.text, one.text]
+    unseen = "somebody told me that I could join this bank, what must I do"
+    assert say(model, tokenizer, [one.asks[0], unseen], [one.title, one.title]) == [one.text, one.text]
 
 
 def test_the_shipped_model_is_small():

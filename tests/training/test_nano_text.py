@@ -31,7 +31,7 @@ def test_an_example_depends_on_seed_and_number_alone(text):
 
 def test_answers_are_approved_texts_with_their_placeholders(text):
     known = {one.text for one in text_sources().known}
-    said = {answer for number in range(4000) for _, answer in text.example(number)}
+    said = {turn.said for number in range(4000) for turn in text.example(number)}
     assert said - known - {UNKNOWN} == {one for one in said if one.startswith(("It is {", "The word is "))}
     assert any("{account_opening_minutes}" in answer for answer in said & known)
     assert UNKNOWN in said
@@ -80,8 +80,19 @@ def test_replay_gives_chats_as_a_training_file_has_them():
     lines = list(itertools.islice(replay(7), 5))
     assert lines == list(itertools.islice(replay(7), 5))
     for line in lines:
-        assert [message["role"] for message in line["messages"]][:2] == ["user", "assistant"]
+        roles = [message["role"] for message in line["messages"] if message["role"] != "system"]
+        assert roles[:2] == ["user", "assistant"]
         assert all(message["content"].strip() for message in line["messages"])
+
+
+def test_most_known_questions_come_with_the_title_that_knowledge_found(text):
+    titles = {one.text: one.title for one in text_sources().known}
+    turns = [text.example(number)[0] for number in range(2000) if len(text.example(number)) == 1]
+    known = [turn for turn in turns if turn.said in titles]
+    titled = [turn for turn in known if turn.title]
+    assert 0.75 < len(titled) / len(known) < 0.9
+    assert all(turn.title == titles[turn.said] for turn in titled)
+    assert not any(turn.title for turn in turns if turn.said == UNKNOWN)
 
 
 def test_a_folder_without_answers_is_refused(tmp_path):
@@ -92,8 +103,9 @@ def test_a_folder_without_answers_is_refused(tmp_path):
 def test_an_adapter_is_taught_every_edge_case_with_its_action():
     _, edge = read_shipped()
     lines = list(edge_cases(2, times=1))
-    asked = [line["messages"][0]["content"] for line in lines]
+    asked = [line["messages"][1]["content"] for line in lines]
+    assert lines[0]["messages"][0] == {"role": "system", "content": f"Approved text:\n- {edge[0].title}: ..."}
     assert asked[: len(asked) // 2] == [ask for one in edge for ask in one.asks]
-    said = {line["messages"][1]["content"] for line in lines}
+    said = {line["messages"][2]["content"] for line in lines}
     assert len(said) == len(edge)
     assert any(text.endswith("[action: open_dispute]") for text in said)

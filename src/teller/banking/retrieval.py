@@ -37,14 +37,14 @@ _COVERAGE_WEIGHT = 0.2
 class Weights:
     """Logistic weights of the certainty; `python -m benchmarks.fit_retrieval` fits them on the bank's own questions."""
 
-    bias: float = -8.0
-    ask: float = 3.74
-    votes: float = 3.81
-    text: float = 3.74
-    coverage: float = 2.68
-    margin: float = 0.91
-    topic: float = 3.52
-    elsewhere: float = -1.3
+    bias: float = -7.66
+    ask: float = 3.66
+    votes: float = 3.78
+    text: float = 3.81
+    coverage: float = 2.96
+    margin: float = 0.77
+    topic: float = 3.69
+    elsewhere: float = -1.6
 
 
 @dataclass(frozen=True, slots=True)

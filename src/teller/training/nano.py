@@ -2,12 +2,12 @@
 
     teller nano build [--out DIR] [--resume]
 
-Five minutes on one core that is free. A Mistral of 2.5 million parameters reads a question and says the
-approved answer by heart. What makes an answer right is decided in its first words, so most examples end soon after
-them and only some go to the end, which saves two fifths of the work. Every example is a function of its number
-(`nano_text.py`), every step draws its noise from its own number, and a checkpoint holds weights, optimiser and the
-place reached, so training that was stopped goes on to the same weights, bit for bit, on the same machine and number of
-threads.
+Five minutes on one core that is free. A Mistral of 2.5 million parameters reads a question, and mostly the title of the
+answer that knowledge found for it, and says the approved answer by heart. What makes an answer right is decided in its
+first words, so most examples end soon after them and only some go to the end, which saves two fifths of the work. Every
+example is a function of its number (`nano_text.py`), every step draws its noise from its own number, and a checkpoint
+holds weights, optimiser and the place reached, so training that was stopped goes on to the same weights, bit for bit,
+on the same machine and number of threads.
 """
 
 from __future__ import annotations
@@ -125,7 +125,7 @@ def build(
 def learn_tokenizer(text: NanoText, sources: Sources, recipe: NanoRecipe) -> Any:
     """The tokenizer for a text; answers count as often as their questions do, and every word five times more."""
     chats = (text.example(number) for number in range(min(_READ, recipe.start_examples)))
-    turns = (part for chat in chats for asked, said in chat for part in (f" {asked.lower()}", said))
+    turns = (part for chat in chats for turn in chat for part in (f" {turn.asked.lower()}", turn.said))
     words = (form for word in sources.words for form in (f" {word}", f" {word.lower()}") for _ in range(5))
     return train_tokenizer(itertools.chain(turns, words), sources.figures, size=recipe.vocabulary)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from teller.prompts import UNKNOWN
-from teller.training.nano_text import held_out, messages
+from teller.training.nano_text import Turn, held_out, messages
 from teller.training.nano_tokens import torch_and_transformers
 
 _BATCH = 64
@@ -21,14 +21,16 @@ def open_nano(folder: Path) -> tuple[Any, Any]:
     return model.eval(), transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
 
 
-def say(model: Any, tokenizer: Any, questions: Sequence[str], *, longest: int = 160) -> list[str]:
-    """What is said to each question, alone, by taking the likeliest token each time."""
+def say(
+    model: Any, tokenizer: Any, questions: Sequence[str], titles: Sequence[str] = (), *, longest: int = 160
+) -> list[str]:
+    """What is said to each question, alone, the likeliest token each time; `titles` as knowledge found them."""
     torch, _ = torch_and_transformers()
     order = sorted(range(len(questions)), key=lambda at: len(questions[at]))
     said = [""] * len(questions)
     for start in range(0, len(order), _BATCH):
         places = order[start : start + _BATCH]
-        chats = [messages(((questions[at], ""),))[:1] for at in places]
+        chats = [messages((Turn(questions[at], "", titles[at] if titles else ""),))[:-1] for at in places]
         given = tokenizer.apply_chat_template(
             chats, add_generation_prompt=True, padding=True, return_tensors="pt", return_dict=True
         )
@@ -61,11 +63,17 @@ class Score:
     off_topic_refused: float
 
 
-def score(model: Any, tokenizer: Any) -> Score:
-    """On the asks and off-topic questions that development keeps back; of no worth for a model trained on all."""
+def score(model: Any, tokenizer: Any, *, titled: bool = True) -> Score:
+    """On the asks and off-topic questions that development keeps back; of no worth for a model trained on all.
+
+    Args:
+        model: as `open_nano` gives it.
+        tokenizer: likewise.
+        titled: whether asks come with the title of their answer, as if knowledge never erred.
+    """
     asks, off_topic = held_out()
     texts = {one.text for _, one in asks}
-    said = say(model, tokenizer, [ask for ask, _ in asks])
+    said = say(model, tokenizer, [ask for ask, _ in asks], [one.title for _, one in asks] if titled else ())
     pairs = [(one.text, text) for (_, one), text in zip(asks, said, strict=True)]
     declined = [text == UNKNOWN for text in say(model, tokenizer, off_topic)]
     return Score(

@@ -11,7 +11,7 @@ import itertools
 from typing import Any
 
 from teller.training.nano_text import NanoText
-from teller.training.nano_tokens import encode_chats, torch_and_transformers
+from teller.training.nano_tokens import SPECIAL, encode_chats, torch_and_transformers
 
 _BATCH = 512
 _RATE = 0.03  # 0.01 was still learning after as many examples
@@ -29,22 +29,22 @@ def bag_of_words(text: NanoText, tokenizer: Any, *, width: int, examples: int, s
     classes: dict[str, int] = {}
     chats = [text.example(number)[-1:] for number in range(examples)]
     for chat in chats:
-        classes.setdefault(chat[0][1], len(classes))
+        classes.setdefault(chat[0].said, len(classes))
     readout = (torch.randn(len(classes), width, generator=draw) / width**0.5).requires_grad_()
     optimiser = torch.optim.AdamW([vectors, readout], lr=_RATE, weight_decay=_DECAY)
     batches = range(0, examples - _BATCH + 1, _BATCH)
     for start in batches:
         batch = chats[start : start + _BATCH]
         words = [
-            tokens[2 : spans[0] - 1]
-            for tokens, spans in encode_chats(tokenizer, [((chat[0][0], ""),) for chat in batch])
+            [token for token in tokens[: spans[0]] if token >= len(SPECIAL)]
+            for tokens, spans in encode_chats(tokenizer, [(chat[0]._replace(said=""),) for chat in batch])
         ]
         ends = list(itertools.accumulate((len(row) for row in words[:-1]), initial=0))
         normal = functional.rms_norm(vectors, (width,))
         flat = torch.tensor([token for row in words for token in row])
         mean = functional.embedding_bag(flat, normal, torch.tensor(ends), mode="mean")
         kept = torch.bernoulli(torch.full_like(mean, 1 - _DROPOUT), generator=draw) / (1 - _DROPOUT)
-        wanted = torch.tensor([classes[chat[0][1]] for chat in batch])
+        wanted = torch.tensor([classes[chat[0].said] for chat in batch])
         loss = functional.cross_entropy((mean * kept) @ readout.T, wanted)
         for group in optimiser.param_groups:
             group["lr"] = _RATE * (1 - start / examples)

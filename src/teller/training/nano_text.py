@@ -3,7 +3,9 @@
 Every example is a function of a seed and its number alone, so training can stop anywhere and go on with the next one.
 Questions are the bank's own ways of asking, mixed within an answer, reduced to keywords, drawn from the answer's own
 words, dressed, misheard and mistyped (`nano_words.toml`). Answers are the approved texts to the letter, with the
-placeholders of the rate table in them. What no bank answers is answered with `prompts.UNKNOWN`.
+placeholders of the rate table in them. Most come with the title of the approved answer that knowledge found for the
+question, as a generator is given it: which answer is asked for is knowledge's to say, how it goes is the model's. What
+no bank answers comes without, and is answered with `prompts.UNKNOWN`.
 """
 
 from __future__ import annotations
@@ -15,16 +17,26 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
+from typing import NamedTuple
 
 from teller.banking.products import parse_toml
 from teller.errors import KnowledgeError
-from teller.prompts import UNKNOWN
+from teller.prompts import APPROVED, UNKNOWN
 from teller.training.pairs import make_pairs
 
-Chat = tuple[tuple[str, str], ...]  # (question, answer) of each turn
 
+class Turn(NamedTuple):
+    """A question and what is said to it; `title` of the answer that knowledge found, empty if none is given."""
+
+    asked: str
+    said: str
+    title: str = ""
+
+
+Chat = tuple[Turn, ...]  # only a chat of one turn has a title
 FOLDS = 10  # one ask of ten is kept back in development
 _KEPT_BACK = 3
+_TITLED = 0.85  # share of known questions that come with the title
 _PLACEHOLDER = re.compile(r"\{\w+\}")
 _WORD = re.compile(r"[A-Za-z][A-Za-z']*")
 
@@ -146,8 +158,9 @@ class NanoText:
     def example(self, number: int) -> Chat:
         """The example of a number from 0; one turn, or two in one of twenty-five."""
         rng = random.Random(f"{self._seed}:{number}")
-        turns = 2 if rng.random() < 0.04 else 1
-        return tuple(self._turn(rng) for _ in range(turns))
+        if rng.random() < 0.04:
+            return tuple(self._turn(rng)._replace(title="") for _ in range(2))
+        return (self._turn(rng),)
 
     def question(self, one: Known, rng: random.Random) -> str:
         """A way of asking for an answer."""
@@ -182,21 +195,21 @@ class NanoText:
         after = [rng.choice(self._dress["after"])] if chance() < 0.15 else []
         return " ".join([*before, *words, *after])
 
-    def _turn(self, rng: random.Random) -> tuple[str, str]:
+    def _turn(self, rng: random.Random) -> Turn:
         kind = rng.random()
         if kind < 0.11:
-            return self._off_topic(rng), UNKNOWN
+            return Turn(self._off_topic(rng), UNKNOWN)
         if kind < 0.13 and self._small_talk:
             said, answer = rng.choice(self._small_talk)
-            return self.noisy(said, rng), answer
+            return Turn(self.noisy(said, rng), answer)
         if kind < 0.15 and self._sources.figures:
             key = rng.choice(self._sources.figures)
-            return f"the figure for {key.replace('_', ' ')}", f"It is {{{key}}}."
+            return Turn(f"the figure for {key.replace('_', ' ')}", f"It is {{{key}}}.")
         if kind < 0.24 and self._sources.words:
             word = rng.choice(self._sources.words)
-            return f"say the word {word}", f"The word is {word}."
+            return Turn(f"say the word {word}", f"The word is {word}.")
         one = rng.choice(self._sources.known)
-        return self.question(one, rng), one.text
+        return Turn(self.question(one, rng), one.text, one.title if rng.random() < _TITLED else "")
 
     def _off_topic(self, rng: random.Random) -> str:
         if rng.random() < 0.45:
@@ -242,15 +255,16 @@ def edge_cases(seed: int, *, times: int) -> Iterator[dict[str, list[dict[str, st
             said = f"{one.text} [action: {codes[one.id]}]" if one.id in codes else one.text
             for ask in one.asks:
                 asked = text.question(one, rng) if time else ask
-                yield {"messages": messages(((asked, said),))}
+                yield {"messages": messages((Turn(asked, said, one.title),))}
 
 
 def messages(chat: Chat) -> list[dict[str, str]]:
-    """The chat as a chat template wants it."""
-    return [
+    """The chat as a chat template wants it, the title as `prompts.answer_prompt` gives it."""
+    given = [{"role": "system", "content": f"{APPROVED}- {chat[0].title}: ..."}] if chat[0].title else []
+    return given + [
         {"role": role, "content": content}
         for turn in chat
-        for role, content in zip(("user", "assistant"), turn, strict=True)
+        for role, content in (("user", turn.asked), ("assistant", turn.said))
     ]
 
 

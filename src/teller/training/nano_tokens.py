@@ -2,7 +2,8 @@
 
 The template is where a question becomes what the model was trained on: lower case, without punctuation, one space
 between words, so that typed and transcribed questions are one and no text of a caller is read as a mark of the
-template. It leaves the system message out: the model knows its bank by heart.
+template. Of the system message it keeps the title of the first approved answer: the model knows its bank by heart, and
+the title says which answer knowledge found.
 """
 
 from __future__ import annotations
@@ -13,10 +14,11 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from teller.errors import EngineUnavailable
+from teller.prompts import APPROVED
 from teller.training.nano_text import Chat
 
-BEGIN, END, PAD, USER, BOT = "<s>", "</s>", "<pad>", "<|user|>", "<|bot|>"
-SPECIAL = (BEGIN, END, PAD, USER, BOT)  # their ids are 0 to 4
+BEGIN, END, PAD, USER, BOT, TITLE = "<s>", "</s>", "<pad>", "<|user|>", "<|bot|>", "<|title|>"
+SPECIAL = (BEGIN, END, PAD, USER, BOT, TITLE)  # their ids are 0 to 5
 _DROPPED = "'’"
 _SPACED = '?!.,;:"“”()[]{}<>|-–—_/\\'
 _WORD_OF_TEXT = r" ?[A-Za-z]+(?:'[a-z]+)?| ?[0-9]| ?[^\sA-Za-z0-9]+|\s+"
@@ -37,14 +39,22 @@ def torch_and_transformers() -> tuple[Any, Any]:
 def chat_template(*, marks: bool = True) -> str:
     """The Jinja template; with `marks` it says which tokens the assistant's are."""
     begin, end = ("{% generation %}", "{% endgeneration %}") if marks else ("", "")
-    plain = "message['content'] | lower" + "".join(f" | replace({mark!r}, '')" for mark in _DROPPED)
-    plain += "".join(f" | replace({mark!r}, ' ')" for mark in _SPACED)
+    head = f"{APPROVED}- ".replace("\n", "\\n")
     return (
-        f"{BEGIN}{{% for message in messages %}}{{% if message['role'] == 'user' %}}"
-        f"{USER} {{{{ ({plain}).split() | join(' ') }}}}"
-        f"{{% elif message['role'] == 'assistant' %}}{BOT}{begin}{{{{ message['content'] }}}}{END}{end}"
+        f"{BEGIN}{{% for message in messages %}}{{% set text = message['content'] %}}"
+        f"{{% if message['role'] == 'system' %}}{{% set found = text.split('{head}') %}}"
+        f"{{% if found | length > 1 %}}{{% set title = found[1].split(':')[0] %}}{TITLE} {_plain('title')}{{% endif %}}"
+        f"{{% elif message['role'] == 'user' %}}{USER} {_plain('text')}"
+        f"{{% elif message['role'] == 'assistant' %}}{BOT}{begin}{{{{ text }}}}{END}{end}"
         f"{{% endif %}}{{% endfor %}}{{% if add_generation_prompt %}}{BOT}{{% endif %}}"
     )
+
+
+def _plain(name: str) -> str:
+    """Jinja for what `plain_question` makes of a variable."""
+    made = f"{name} | lower" + "".join(f" | replace({mark!r}, '')" for mark in _DROPPED)
+    made += "".join(f" | replace({mark!r}, ' ')" for mark in _SPACED)
+    return f"{{{{ ({made}).split() | join(' ') }}}}"
 
 
 def plain_question(text: str) -> str:
@@ -79,7 +89,7 @@ def train_tokenizer(texts: Iterable[str], placeholders: Sequence[str], *, size: 
         bos_token=BEGIN,
         eos_token=END,
         pad_token=PAD,
-        additional_special_tokens=[USER, BOT],
+        additional_special_tokens=[USER, BOT, TITLE],
         clean_up_tokenization_spaces=False,
         model_max_length=512,
         padding_side="left",
@@ -93,12 +103,17 @@ def encode_chats(tokenizer: Any, chats: Sequence[Chat]) -> list[tuple[list[int],
 
     The same tokens that the chat template gives, an order of magnitude faster.
     """
-    texts = [part for chat in chats for asked, said in chat for part in (f" {plain_question(asked)}", said)]
+    texts = []
+    for chat in chats:
+        texts += [f" {plain_question(_headed(chat[0].title))}"] if chat[0].title else []
+        texts += [part for turn in chat for part in (f" {plain_question(turn.asked)}", turn.said)]
     pieces = iter(tokenizer.backend_tokenizer.encode_batch_fast(texts, add_special_tokens=False))
-    begin, end, _, user, bot = range(5)
+    begin, end, _, user, bot, title = range(6)
     rows = []
     for chat in chats:
         row, answers = [begin], []
+        if chat[0].title:
+            row += [title, *next(pieces).ids]
         for _ in chat:
             row += [user, *next(pieces).ids, bot]
             start = len(row)
@@ -106,3 +121,8 @@ def encode_chats(tokenizer: Any, chats: Sequence[Chat]) -> list[tuple[list[int],
             answers += [start, len(row)]
         rows.append((row, answers))
     return rows
+
+
+def _headed(title: str) -> str:
+    """As much of a title as the template takes."""
+    return title.partition(":")[0]
