@@ -100,7 +100,7 @@ async def _cache(settings: Settings) -> dict[str, Any]:
         "trust": trust,
         "trust_note": f"{limit} Bounds are on semantic hits: an exact hit repeats the answer to the same words.",
         "entries": entries,
-        "entries_note": f"The {len(entries)} of {len(worthy):,} most valuable: hits, time saved, accuracy, age and size.",
+        "entries_note": f"{len(entries)} of {len(worthy):,}, the most valuable: hits, time saved, accuracy, age, size.",
     }
 
 
