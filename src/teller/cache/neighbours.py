@@ -21,7 +21,8 @@ def near(
     while True:
         similarities, ids = shelf.index.search(vector, asked)
         rows = entries.rows_of(ids)
-        fit = (entries.column("expires_at")[rows] > now) & (entries.accuracy(rows) >= min_accuracy)
+        accuracies = entries.accuracy(rows)
+        fit = (entries.column("expires_at")[rows] > now) & (accuracies >= min_accuracy)
         if fit.sum() >= wanted or len(ids) < asked:
             break
         asked *= 4  # some have expired and are not swept yet
@@ -32,7 +33,7 @@ def near(
         entries.answer_ids(rows),
         (sign * entries.column("id")[rows]).tolist(),
         np.minimum(similarities[kept], 1.0).tolist(),
-        entries.accuracy(rows).tolist(),
+        accuracies[kept].tolist(),
         entries.column("at")[rows].tolist(),
         shelf.index.vectors(ids[kept]),
         strict=True,

@@ -9,15 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from teller.ports import Vectors
 from teller.turn import DataClass, MissReason, Question, Value
 
 
-@dataclass(frozen=True, slots=True)
-class Neighbour:
+class Neighbour(NamedTuple):
     """One stored entry near the question, known to be live: of the partition, not expired, stale or quarantined.
+
+    A tuple, because two dozen are made in every lookup, and a frozen dataclass takes five times as long to make.
 
     Attributes:
         question: redacted text that the entry was first given for.
@@ -39,8 +40,8 @@ class Neighbour:
     accuracy: float
     at: float
     data_class: DataClass
-    vector: Vectors = field(repr=False)
-    sketch: bytes = field(default=b"", repr=False)
+    vector: Vectors
+    sketch: bytes = b""
     exact: bool = False
 
 
