@@ -64,11 +64,13 @@ class Board:
         return self.driver.find_element(By.CSS_SELECTOR, selector)
 
 
-def used() -> Telemetry:
+def used(looks: list[float] | None = None) -> Telemetry:
     """Telemetry whose numbers grow at every look: three hits, a miss, and twenty answers that were not grounded."""
     telemetry = Telemetry()
+    seen = [] if looks is None else looks
 
     async def read():
+        seen.append(time.time())
         for record in (hit(1), hit(2), hit(3), composed(4, miss_reason=MissReason.UNCERTAIN)):
             telemetry.recorder.lookup_finished(lookup_of(record))
             telemetry.recorder.turn_finished(record)
@@ -130,12 +132,13 @@ def test_the_page_asks_for_the_token_and_goes_on_with_it(board):
 
 
 def test_the_keyboard_pauses_and_changes_colours(board):
-    page = board(used())
+    looks: list[float] = []
+    page = board(used(looks))
     page.wait(lambda: page.text("hit-rate") == "75.0 %")
     page.one("body").send_keys("p")
     assert page.one("#pause").get_attribute("aria-pressed") == "true"
-    before = page.text("turns-note")
-    time.sleep(1.6)  # a look comes once a second
+    before, looked = page.text("turns-note"), len(looks)
+    page.wait(lambda: len(looks) > looked + 2)  # the one before the last was sent
     assert page.text("turns-note") == before
     colour = page.one("body").value_of_css_property("background-color")
     page.one("body").send_keys("t")
