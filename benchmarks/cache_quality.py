@@ -236,7 +236,7 @@ def pairs(rows: Sequence[dict[str, Any]], cut: float, least: float) -> dict[str,
     """Each pair alone in a cache, and all in one; every static threshold beside it."""
     texts = sorted({row[side] for row in rows for side in "ab"})
     place, data, judge = {text: at for at, text in enumerate(texts)}, embedded(texts), judge_with(Fixed(least))
-    group = groups(rows)
+    group = _groups(rows)
     firsts = sorted({row["a"] for row in rows})
     single, shared = Store(data, judge), Store(data, judge)
     at = {text: row for row, text in enumerate(firsts)}
@@ -262,7 +262,7 @@ def pairs(rows: Sequence[dict[str, Any]], cut: float, least: float) -> dict[str,
     }
 
 
-def groups(rows: Sequence[dict[str, Any]]) -> dict[str, str]:
+def _groups(rows: Sequence[dict[str, Any]]) -> dict[str, str]:
     """Texts that mean the same, through any chain of pairs marked so."""
     parent = {row[side]: row[side] for row in rows for side in "ab"}
 
