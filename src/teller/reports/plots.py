@@ -16,7 +16,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from teller.errors import EngineUnavailable
-from teller.reports.figures import GROUPS, View
+from teller.reports.figures import GROUPS, SLOTS, View
 
 BLUE, ORANGE, GREEN, RED, PINK, SKY = "#0072b2", "#e69f00", "#009e73", "#d55e00", "#cc79a7", "#56b4e9"
 _SOURCES = {"cache": GREEN, "model": PINK, "approved": BLUE, "tool": SKY, "refused": ORANGE, "handoff": RED}
@@ -84,14 +84,14 @@ def _style(*, dark: bool) -> Any:
 def _hit_rate(figure: Any, view: View) -> None:
     rates, volume = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
     slots = [one for one in view["over_time"] if one["hit_rate"] is not None]
-    at = _times(slots)
+    at = _times(slots, view)
     rates.fill_between(
         at, *([100 * one["hit_rate_95"][edge] for one in slots] for edge in (0, 1)), color=GREEN, alpha=0.18, lw=0
     )
     rates.plot(at, [100 * one["hit_rate"] for one in slots], color=GREEN, marker="o", ms=3.5)
     rates.set(ylabel="hits, % of lookups", ylim=(0, 103))
     width = (view["until"] - view["since"]) / 86_400 / len(view["over_time"]) * 0.8
-    every = _times(view["over_time"])
+    every = _times(view["over_time"], view)
     volume.bar(every, [one["hits"] for one in view["over_time"]], width, color=GREEN, label="hits")
     below = [one["hits"] for one in view["over_time"]]
     volume.bar(every, [one["misses"] for one in view["over_time"]], width, below, color=ORANGE, label="misses")
@@ -154,13 +154,13 @@ def _latency(figure: Any, view: View) -> None:
 
 def _savings(figure: Any, view: View) -> None:
     total, by_class = figure.subplots(1, 2, width_ratios=(2.2, 1))
-    at, sums, so_far = _times(view["over_time"]), [], 0.0
+    at, sums, so_far = _times(view["over_time"], view), [], 0.0
     unit, seconds = _unit(sum(one["saved_s"] for one in view["over_time"]))
     for one in view["over_time"]:
         so_far += one["saved_s"]
         sums.append(so_far / seconds)
-    total.fill_between(at, sums, step="post", color=GREEN, alpha=0.25, lw=0)
-    total.step(at, sums, where="post", color=GREEN)
+    total.fill_between(at, sums, step="mid", color=GREEN, alpha=0.25, lw=0)
+    total.step(at, sums, where="mid", color=GREEN)
     total.set(ylabel=f"waiting saved so far, {unit}")
     total.set_ylim(bottom=min(0.0, *sums))
     _time_axis(total, view)
@@ -177,8 +177,8 @@ def _adapters(figure: Any, view: View) -> None:
         slots = [one for one in view["adapters_over_time"] if one["adapter"] == name]
         look = {"color": (BLUE, ORANGE, GREEN, PINK, SKY, RED)[place % 6], "marker": _MARKS[place % 6], "ms": 4.5}
         look |= {"ls": _LINES[place % 4], "label": name or "base model"}
-        right.plot(_times(slots), [100 * one["grounded_share"] for one in slots], **look)
-        speed.plot(_times(slots), [one["answer_ms"] for one in slots], **look)
+        right.plot(_times(slots, view), [100 * one["grounded_share"] for one in slots], **look)
+        speed.plot(_times(slots, view), [one["answer_ms"] for one in slots], **look)
     least = min(100 * one["grounded_share"] for one in view["adapters_over_time"])
     right.set(ylabel="grounded, %", ylim=(max(0.0, least - 15), 103))
     speed.set(ylabel="mean ms to answer")
@@ -268,8 +268,10 @@ def _time(unix_s: float) -> datetime:
     return datetime.fromtimestamp(unix_s)
 
 
-def _times(slots: Sequence[View]) -> list[datetime]:
-    return [_time(one["at"]) for one in slots]
+def _times(slots: Sequence[View], view: View) -> list[datetime]:
+    """The middle of each slot."""
+    half_s = (view["until"] - view["since"]) / SLOTS / 2
+    return [_time(one["at"] + half_s) for one in slots]
 
 
 def _time_axis(axes: Any, view: View) -> None:
