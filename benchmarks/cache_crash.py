@@ -133,7 +133,7 @@ class Worker:
             os.close(self.pipe)
             try:
                 asyncio.run(work(home, self.number, seed, say))
-            except BaseException:
+            except BaseException:  # noqa: BLE001  a child says what it died of, whatever it is
                 traceback.print_exc()
             finally:
                 os._exit(1)
