@@ -33,10 +33,11 @@ from teller.observers import Observers
 from teller.orchestrator import Orchestrator
 from teller.ports import AdapterHost, Detector, Embedder, Generator, Observer, Prompt, Synthesizer, Transcriber
 from teller.prompts import PROMPT_VERSION, answer_prompt
+from teller.redaction import redact
 from teller.stores.home import Home, open_home
 from teller.stores.turn_log import TurnLog
 from teller.stores.vectors import KeptVectors, RecentVectors
-from teller.turn import Question, Scope
+from teller.turn import Scope, Transcript
 from teller.values import Catalogue, find_values
 
 BANK_NAME = "Larkfield Bank"
@@ -334,7 +335,7 @@ async def open_prompts(settings: Settings) -> AsyncIterator[Callable[[str], Awai
         knowledge = await _open_knowledge(settings, home, bank, reader, stack)
 
         async def prompt(text: str) -> Prompt:
-            question = Question(text, find_values(text, bank.catalogue))
+            question = redact(Transcript(text), bank.catalogue).question
             return answer_prompt(question, await knowledge.search(question))
 
         yield prompt

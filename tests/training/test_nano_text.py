@@ -32,7 +32,7 @@ def test_an_example_depends_on_seed_and_number_alone(text):
 def test_answers_are_approved_texts_with_their_placeholders(text):
     known = {one.text for one in text_sources().known}
     said = {turn.said for number in range(4000) for turn in text.example(number)}
-    assert said - known - {UNKNOWN} == {one for one in said if one.startswith(("It is {", "The word is "))}
+    assert said - known - {UNKNOWN} == {one for one in said if one.startswith(("It is {", "The words are "))}
     assert any("{account_opening_minutes}" in answer for answer in said & known)
     assert UNKNOWN in said
 

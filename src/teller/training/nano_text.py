@@ -205,9 +205,9 @@ class NanoText:
         if kind < 0.15 and self._sources.figures:
             key = rng.choice(self._sources.figures)
             return Turn(f"the figure for {key.replace('_', ' ')}", f"It is {{{key}}}.")
-        if kind < 0.24 and self._sources.words:
-            word = rng.choice(self._sources.words)
-            return Turn(f"say the word {word}", f"The word is {word}.")
+        if kind < 0.3 and self._sources.words:
+            words = " ".join(rng.choices(self._sources.words, k=rng.randint(1, 6)))
+            return Turn(f"say the words {words}", f"The words are {words}.")
         one = rng.choice(self._sources.known)
         return Turn(self.question(one, rng), one.text, one.title if rng.random() < _TITLED else "")
 
