@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,6 +61,8 @@ def new_app(name: str, text: str, *, no_args_is_help: bool = False) -> typer.Typ
 
 def run_app(app: Callable[[], object]) -> None:
     """Run a command line and exit: 0 done, 1 failed, 2 wrong usage, 130 interrupted."""
+    if not sys.warnoptions:
+        warnings.simplefilter("ignore")  # libraries' notes to programmers; `python -W default` shows them
     try:
         app()
     except TellerError as exc:
