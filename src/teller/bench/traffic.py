@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from teller.errors import InputError
 
@@ -88,8 +89,10 @@ def zipf_traffic(
 ) -> list[Ask]:
     """A stream in which the k-th most common subject is asked k^-exponent times as often as the first.
 
+    So are a subject's ways of asking among themselves: a few wordings are common and most are rare.
+
     Args:
-        pool: (question, label) of every way of asking; those with one label are one subject, asked in any of its ways.
+        pool: (question, label) of every way of asking; those with one label are one subject.
         turns: questions of the stream.
         callers: how many callers share them.
         exponent: of Zipf's law, 0 for all alike.
@@ -106,12 +109,20 @@ def zipf_traffic(
         by_subject.setdefault(label, []).append(question)
     subjects = list(by_subject)
     random.shuffle(subjects)
-    weights = np.arange(1, len(subjects) + 1) ** -float(exponent)
-    drawn = random.choice(len(subjects), size=turns, p=weights / weights.sum())
-    ways, whose = random.random(turns), random.integers(callers, size=turns)
+    drawn = np.searchsorted(_zipf(len(subjects), exponent), random.random(turns))
+    chances, whose = random.random(turns), random.integers(callers, size=turns)
+    ways = {label: _zipf(len(asks), exponent) for label, asks in by_subject.items()}
     stream = []
     for at in range(turns):
         label = subjects[drawn[at]]
-        asks = by_subject[label]
-        stream.append(Ask(asks[int(ways[at] * len(asks))], f"caller-{whose[at]}", 0.0, label))
+        way = int(np.searchsorted(ways[label], chances[at]))
+        stream.append(Ask(by_subject[label][way], f"caller-{whose[at]}", 0.0, label))
     return stream
+
+
+def _zipf(count: int, exponent: float) -> NDArray[np.float64]:
+    """Cumulative chances of the first, second, ... of so many; the last is 1."""
+    weights = np.arange(1, count + 1, dtype=np.float64) ** -exponent
+    summed: NDArray[np.float64] = np.cumsum(weights) / weights.sum()
+    summed[-1] = 1.0
+    return summed
