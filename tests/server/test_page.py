@@ -288,7 +288,7 @@ def test_hands_free_asks_at_each_pause_until_it_is_switched_off(page) -> None:
     page.one("#hands-free").click()
     page.answered(2)
     page.one("#hands-free").click()
-    assert page.one("#hands-free").get_attribute("aria-checked") == "false"
+    page.wait(lambda: page.one("#hands-free").get_attribute("aria-checked") == "false")
     assert 0.5 < page.bot.orchestrator.speech[1].pcm.duration_s < 3.0
 
 

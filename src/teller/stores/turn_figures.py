@@ -129,8 +129,8 @@ def cache_hits(reader: TurnReader, span: Span, slots: int = 40) -> CacheHits:
         unfinished=sum(one.turns for one in lone),
         never_looked_up=sum(reasons[reason] for reason in _NEVER_LOOKED_UP),
         by_class={name: _class_hits(by_class[name]) for name in sorted(by_class)},
-        by_reason=dict(reasons.most_common()),
-        by_source=dict(sources.most_common()),
+        by_reason=dict(sorted(reasons.items(), key=lambda one: (-one[1], one[0]))),
+        by_source=dict(sorted(sources.items(), key=lambda one: (-one[1], one[0]))),
         hits_by_slot=_by_slot((one for one in asked if one.kind.is_hit), slots),
         lookups_by_slot=_by_slot(asked, slots),
     )
