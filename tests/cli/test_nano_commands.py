@@ -29,3 +29,10 @@ def test_resuming_nothing_is_refused(tmp_path):
 @pytest.mark.parametrize("command", ["build", "eval", "edge-cases"])
 def test_every_command_explains_itself(command):
     assert run(command, "--help").exit_code == 0
+
+
+def test_a_folder_without_a_model_and_a_file_that_cannot_be_written_are_named(tmp_path):
+    assert "there is no model in it" in str(run("eval", str(tmp_path)).exception)
+    result = run("edge-cases", "--out", str(tmp_path / "no" / "edge.jsonl"), "--times", "0")
+    assert isinstance(result.exception, InputError)
+    assert "cannot be written" in str(result.exception)

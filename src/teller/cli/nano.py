@@ -75,10 +75,14 @@ def edge_cases(
     seed: Annotated[int, typer.Option(min=0, help="Of everything drawn.")] = 1,
 ) -> None:
     """Write what an adapter for the shipped bank's edge cases is trained on, for `adapter-control train --data`."""
+    from teller.errors import InputError
     from teller.training import nano_text
 
     lines = [json.dumps(line) for line in nano_text.edge_cases(seed, times=times)]
-    out.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    try:
+        out.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    except OSError as exc:
+        raise InputError(f"{out}: cannot be written: {exc.strerror or type(exc).__name__}") from exc
     typer.echo(f"{out}: {len(lines)} conversations")
 
 

@@ -30,6 +30,7 @@ from teller.cli.report import report
 if TYPE_CHECKING:
     from teller.audio import Pcm
     from teller.call import Call
+    from teller.config import Settings
     from teller.turn import Speech, Transcript, TurnRecord
     from teller.wiring import Bot
 
@@ -66,11 +67,7 @@ def serve(
     from teller.server.serve import serve as run_server
 
     settings = context.obj.load(server_host=host, server_port=port).settings
-    if not settings.home.exists():
-        typer.echo(
-            "First start: embedding the bank's questions and training the language model, about half a minute.",
-            err=True,
-        )
+    _say_if_first(settings)
     run_server(settings, announce=lambda line: typer.echo(line, err=True))
 
 
@@ -87,6 +84,8 @@ def ask(
     """Answer one question and stop."""
     if (question is None) == (audio is None):
         raise typer.BadParameter("give either a question or --audio FILE", param_hint="QUESTION")
+    if question is not None and not question.strip():
+        raise typer.BadParameter("it is empty", param_hint="QUESTION")
 
     async def run() -> None:
         async with _bot(context, speech=audio is not None or speak is not None) as bot:
@@ -149,7 +148,14 @@ def show_config(context: typer.Context, as_json: AsJson = False) -> None:
 def _bot(context: typer.Context, *, speech: bool) -> AbstractAsyncContextManager[Bot]:
     from teller.wiring import open_bot
 
-    return open_bot(context.obj.load().settings, speech=speech)
+    settings = context.obj.load().settings
+    _say_if_first(settings)
+    return open_bot(settings, speech=speech)
+
+
+def _say_if_first(settings: Settings) -> None:
+    if not (settings.home / "knowledge").exists():
+        typer.echo("First start: the bank's questions are embedded once, which takes about a minute.", err=True)
 
 
 def _typed(text: str) -> Transcript:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from teller.errors import InputError
 from teller.prompts import UNKNOWN
 from teller.training.nano_text import Turn, held_out, messages
 from teller.training.nano_tokens import torch_and_transformers
@@ -15,8 +16,15 @@ _BATCH = 64
 
 
 def open_nano(folder: Path) -> tuple[Any, Any]:
-    """Model, in single precision, and tokenizer of a folder."""
+    """Model, in single precision, and tokenizer of a folder.
+
+    Raises:
+        InputError: if there is no model in it.
+        EngineUnavailable: if PyTorch or transformers is missing.
+    """
     torch, transformers = torch_and_transformers()
+    if not (folder / "config.json").is_file():  # a name that is no folder would be looked for on the model hub
+        raise InputError(f"{folder}: there is no model in it; `teller nano build` makes one")
     model = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, local_files_only=True)
     return model.eval(), transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
 
