@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import warnings
@@ -61,8 +62,7 @@ def new_app(name: str, text: str, *, no_args_is_help: bool = False) -> typer.Typ
 
 def run_app(app: Callable[[], object]) -> None:
     """Run a command line and exit: 0 done, 1 failed, 2 wrong usage, 130 interrupted."""
-    if not sys.warnoptions:
-        warnings.simplefilter("ignore")  # libraries' notes to programmers; `python -W default` shows them
+    _hush_libraries()
     try:
         app()
     except TellerError as exc:
@@ -74,6 +74,15 @@ def run_app(app: Callable[[], object]) -> None:
         # The reader has gone, as in `teller chat | head`; without this Python complains once more while it shuts down.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(0) from None
+
+
+def _hush_libraries() -> None:
+    """What libraries tell programmers is nothing that an operator can act on; `python -W default` brings it back."""
+    if sys.warnoptions:
+        return
+    warnings.simplefilter("ignore")
+    logging.getLogger("bitsandbytes").setLevel(logging.CRITICAL)  # which kernels it did not find
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")  # transformers' bars for each file it reads
 
 
 @dataclass(frozen=True, slots=True)

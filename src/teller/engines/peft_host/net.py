@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import importlib
 import itertools
-import logging
 import math
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -33,7 +32,6 @@ class Net:
     """The model: forward passes, and the adapters beside it. Used by one thread, but for `read_adapter`."""
 
     def __init__(self, folder: Path, device: str | None) -> None:
-        logging.getLogger("bitsandbytes").setLevel(logging.CRITICAL)  # says on import which kernels it did not find
         try:
             self._torch = importlib.import_module("torch")
             self._peft = importlib.import_module("peft")
@@ -43,7 +41,6 @@ class Net:
             templates = importlib.import_module("jinja2")
         except ImportError as exc:
             raise EngineUnavailable("PyTorch, transformers or PEFT is missing: pip install 'teller[lora]'") from exc
-        transformers.utils.logging.disable_progress_bar()
         self._device = device or ("cuda" if self._torch.cuda.is_available() else "cpu")
         self._untold = templates.TemplateError
         self._model, self._tokenizer = self._open(transformers, folder)
