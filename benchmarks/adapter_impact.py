@@ -22,12 +22,13 @@ from typing import Any
 
 from teller.adapters.cases import Case, judge, read_gate
 from teller.adapters.gate import Row, Verdict, compare
+from teller.bank_files import bank_folder, nano_folder, read_bank
 from teller.banking.filled import FilledIn
 from teller.config import load
 from teller.engines.peft_host import LocalModel
 from teller.errors import EngineError
 from teller.ports import Generator, Prompt
-from teller.wiring import bank_folder, nano_folder, open_prompts, read_bank
+from teller.wiring import open_prompts
 
 _SEED = 1
 _SERVED = "banking-lora@000000000000"  # any served name does: one adapter is loaded

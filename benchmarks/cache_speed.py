@@ -46,6 +46,7 @@ from benchmarks.cache_parts import (
 )
 from benchmarks.embedder import Reference
 from benchmarks.vector_index import DIM, resident_bytes, unit
+from teller.bank_files import read_bank
 from teller.cache.events import PurgeBy
 from teller.cache.judge import CertifiedJudge, Region
 from teller.cache.keeping import Offer
@@ -59,7 +60,6 @@ from teller.ports import Embedder, Vectors
 from teller.stores.snapshots import FileSnapshots
 from teller.stores.sqlite_log import SqliteLog
 from teller.turn import Answer, Hit, Question, Source
-from teller.wiring import read_bank
 
 LOOKUPS = 500
 BATCH = 1_000

@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 
 from benchmarks.cache_parts import machine, report
 from benchmarks.cache_quality import Fixed, Store, embedded, judge_with
+from teller.bank_files import read_bank
 from teller.cache.judge import doubt
 from teller.config import Settings
-from teller.wiring import read_bank
 
 SEED = 5
 Labelled = list[tuple[str, str]]

@@ -23,6 +23,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from teller.bank_files import read_bank, read_off_topic
 from teller.banking.knowledge import Approved
 from teller.banking.retrieval import Knowledge, Tuning, features
 from teller.config import load
@@ -30,7 +31,6 @@ from teller.engines.faiss_index import FaissIndex
 from teller.engines.minilm import MiniLm
 from teller.stores.home import Home, open_home
 from teller.training.encoder import FOLDS, lesson_of, save, train
-from teller.wiring import read_bank, read_off_topic
 
 RIDGE = 1.0
 NAMES = ("ask", "votes", "text", "coverage", "margin", "topic", "elsewhere")

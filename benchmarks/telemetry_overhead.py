@@ -27,6 +27,7 @@ from typing import Any
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
 
 from benchmarks.cache_parts import machine
+from teller.bank_files import bank_folder
 from teller.banking.products import load_rates
 from teller.banking.tools import Toolbox
 from teller.cache.partition import Basis
@@ -52,7 +53,6 @@ from teller.telemetry.series import Series
 from teller.telemetry.spans import Spans
 from teller.turn import DataClass, Done, Scope, Transcript
 from teller.values import Catalogue
-from teller.wiring import bank_folder
 
 QUESTION = "how do I freeze my card"
 BLOCK = 50

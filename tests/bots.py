@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from teller.bank_files import bank_folder
 from teller.banking import policy
 from teller.banking.products import load_rates
 from teller.banking.tools import Toolbox
@@ -27,7 +28,6 @@ from teller.orchestrator import Orchestrator
 from teller.ports import Passage
 from teller.turn import Answer, DataClass, Done, Question, Said, Scope, Transcript, TurnRecord
 from teller.values import Catalogue
-from teller.wiring import bank_folder
 
 FREEZE = Passage("cards.freeze", "Freezing a card", "Open the app and tap Freeze.", "1", DataClass.PUBLIC, (), 0.9)
 QUESTION = "how do I freeze my card"

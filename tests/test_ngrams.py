@@ -1,7 +1,7 @@
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from teller.errors import InputError
@@ -31,6 +31,7 @@ def model(*sentences: str, common: tuple[str, ...] = WORDS, prior=uniform) -> Ng
 
 
 @given(SENTENCES, COMMON, PRIORS)
+@example([(["block", "block"], 2.0), (["block"] * 5 + ["the", "block"], 1.0), (["the"], 0.5)], WORDS, chatty)
 def test_what_may_come_next_sums_to_one_after_anything(sentences, common, prior):
     trained = NgramModel(sentences, WORDS, common, prior)
     histories = [(), *((word,) for word in (START, *WORDS)), *((a, b) for a in (START, *WORDS) for b in WORDS)]

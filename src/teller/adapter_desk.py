@@ -27,21 +27,15 @@ from teller.adapters.proof import CONFIG_FILE
 from teller.adapters.registry import Installed, check_signature
 from teller.adapters.tensors import open_regular, tensor_digests
 from teller.adapters.weights import MANIFEST_FILE, MODEL_FILE, AdapterFacts, check_files
+from teller.bank_files import bank_folder, nano_folder, read_bank
 from teller.banking.filled import FilledIn
 from teller.cache.events import PurgeBy
 from teller.config import Settings
+from teller.engine_wiring import open_serving
 from teller.errors import ConfigError, EngineError, InputError, StoreError, TellerError
 from teller.ports import Generator, Prompt
 from teller.stores.home import Home, open_home
-from teller.wiring import (
-    SystemClock,
-    bank_folder,
-    nano_folder,
-    open_cache,
-    open_prompts,
-    open_serving,
-    read_bank,
-)
+from teller.wiring import SystemClock, open_cache, open_prompts
 
 _AT_ONCE = 8  # generations; a local model batches them
 _DAY_S = 86_400.0

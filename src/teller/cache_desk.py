@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+from teller.bank_files import Bank, read_bank
 from teller.banking import policy
 from teller.banking.tools import Toolbox
 from teller.cache.calibration import Certificate, Record, calibrate, calibration_body, check_share, upper_bound
@@ -23,7 +24,7 @@ from teller.config import Settings
 from teller.errors import InputError
 from teller.redaction import redact
 from teller.turn import DataClass, Question, Transcript
-from teller.wiring import Bank, open_cache, read_bank
+from teller.wiring import open_cache
 
 SHARED = (DataClass.PUBLIC, DataClass.PRODUCT)  # the classes that have semantic hits
 

@@ -14,12 +14,13 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from teller.audio import SPEECH_RATE_HZ, Pcm
+from teller.bank_files import read_bank
 from teller.config import Settings
+from teller.engine_wiring import open_detector, open_embedder, open_generator, open_synthesizer, open_transcriber
 from teller.errors import TellerError
 from teller.ports import Message, Passage, Prompt
 from teller.stores.home import Home, open_home
 from teller.turn import DataClass, Speech
-from teller.wiring import open_detector, open_embedder, open_generator, open_synthesizer, open_transcriber, read_bank
 
 _PASSAGE = Passage("doctor.check", "Check", "Everything works.", "1", DataClass.PUBLIC, (), 1.0)
 _PROMPT = Prompt((Message("system", "Answer with the word yes."), Message("user", "Do you work?")), (_PASSAGE,))

@@ -139,7 +139,8 @@ def _unigrams(counts: Mapping[str, float], words: Sequence[str], prior: Prior) -
 
 def _smoothed(seen: Mapping[str, float], general: Mapping[str, float], lower: Callable[[str], float]) -> Row:
     """Witten-Bell: what was seen, mixed with what is expected in general by the number of different words seen."""
-    expected = {word: general[word] if word in general else lower(word) for word in dict.fromkeys((*seen, *general))}
+    left = _backoff(general, lower)  # a word that the general row does not name shares what that row leaves
+    expected = {word: general.get(word, left * lower(word)) for word in dict.fromkeys((*seen, *general))}
     kinds = sum(min(1.0, count) for count in seen.values())
     total = sum(seen.values()) + kinds
     if not total:

@@ -1,4 +1,4 @@
-"""From settings to a running bot: the only file that names engines. What it opens, it closes."""
+"""From settings to a running bot. What it opens, it closes."""
 
 from __future__ import annotations
 
@@ -8,19 +8,15 @@ import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
-from importlib import resources
-from pathlib import Path
 from typing import Any
-
-from pydantic import SecretStr
 
 from teller.adapter_wiring import adapter_store, open_adapters
 from teller.adapters.live import LiveAdapters
 from teller.audio import Pcm
+from teller.bank_files import Bank, read_bank, read_off_topic, read_on_topic
 from teller.banking import policy
 from teller.banking.filled import FilledIn
-from teller.banking.knowledge import Approved, knowledge_version, read_knowledge
-from teller.banking.products import RateTable, load_catalogue, load_opposites, load_rates
+from teller.banking.knowledge import Approved, knowledge_version
 from teller.banking.retrieval import Knowledge, Tuning
 from teller.banking.tools import Toolbox
 from teller.cache.partition import Basis
@@ -28,10 +24,20 @@ from teller.cache.shadow import SameAnswer, ShadowChecks
 from teller.cache_wiring import Learning, OpenCache, build_cache, embedder_of, keep_up, move_logs, open_logs
 from teller.call import Call
 from teller.config import Settings
+from teller.engine_wiring import (
+    close_engine,
+    open_detector,
+    open_embedder,
+    open_reader,
+    open_serving,
+    open_synthesizer,
+    open_transcriber,
+    remembering,
+)
 from teller.errors import EngineUnavailable, StoreError, TellerError
 from teller.observers import Observers
 from teller.orchestrator import Orchestrator
-from teller.ports import AdapterHost, Detector, Embedder, Generator, Observer, Prompt, Synthesizer, Transcriber
+from teller.ports import Detector, Embedder, Generator, Observer, Prompt, Transcriber
 from teller.prompts import PROMPT_VERSION, answer_prompt
 from teller.redaction import redact
 from teller.stores.home import Home, open_home
@@ -53,16 +59,6 @@ class SystemClock:
     def monotonic(self) -> float:
         """Seconds that never go back."""
         return time.monotonic()
-
-
-@dataclass(frozen=True, slots=True)
-class Bank:
-    """The bank's own files, read."""
-
-    rates: RateTable
-    catalogue: Catalogue
-    opposites: tuple[tuple[str, str], ...]
-    approved: tuple[Approved, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,148 +114,6 @@ class Bot:
         return policy.NOTICE.format(bank=BANK_NAME), policy.INVITATION
 
 
-def bank_folder() -> Path:
-    """Where the bank that ships with Teller is."""
-    return Path(str(resources.files("teller"))) / "data" / "bank"
-
-
-def nano_folder() -> Path:
-    """Where teller-nano is, the language model that ships with Teller."""
-    return bank_folder().parent / "nano"
-
-
-def read_bank(settings: Settings) -> Bank:
-    """Read rates, catalogue and approved answers, the shipped ones or the ones that `knowledge.path` names.
-
-    Raises:
-        KnowledgeError: naming the file and, where known, the line.
-    """
-    folder = bank_folder()
-    rates = load_rates((folder / "rates.toml").read_text(encoding="utf-8"), "rates.toml")
-    names = (folder / "catalogue.toml").read_text(encoding="utf-8")
-    catalogue, opposites = load_catalogue(names, "catalogue.toml"), load_opposites(names, "catalogue.toml")
-    approved = read_knowledge(settings.knowledge.path or folder / "answers", rates)
-    return Bank(rates, catalogue, opposites, approved)
-
-
-def read_off_topic() -> list[str]:
-    """Questions that no bank answers."""
-    return (resources.files("teller") / "data" / "off_topic.txt").read_text(encoding="utf-8").splitlines()
-
-
-def read_on_topic() -> list[str]:
-    """Questions that any bank may be asked: the first way of asking for each of the answers that ship with Teller."""
-    return (resources.files("teller") / "data" / "on_topic.txt").read_text(encoding="utf-8").splitlines()
-
-
-def open_embedder(settings: Settings, home: Home) -> Embedder:
-    """The configured embedder.
-
-    Raises:
-        EngineUnavailable: if its package or weights are missing.
-    """
-    if settings.engines.embedder == "minilm":
-        from teller.engines.minilm import MiniLm
-
-        return MiniLm(home.path)
-    from teller.engines.sentence_encoder import SentenceEncoder
-
-    return SentenceEncoder(settings.engines.embedder_model, allow_downloads=settings.engines.allow_downloads)
-
-
-def open_reader(settings: Settings, home: Home, embedder: Embedder) -> Embedder:
-    """What knowledge is searched with: the embedder, with the bank's own LoRA matrices where they were made for it.
-
-    Raises:
-        EngineUnavailable: if the matrices cannot be used.
-    """
-    if settings.engines.embedder != "minilm":
-        return embedder
-    from teller.engines.minilm import MiniLm
-
-    return MiniLm(home.path, lora=bank_folder() / "encoder.safetensors")
-
-
-def open_transcriber(settings: Settings, home: Home, bank: Bank) -> Transcriber | None:
-    """The configured transcriber, None if it is "none".
-
-    Raises:
-        EngineUnavailable: if its package or weights are missing.
-    """
-    engines = settings.engines
-    match engines.transcriber:
-        case "none":
-            return None
-        case "sphinx":
-            from teller.engines.sphinx import Sphinx
-
-            sentences = [ask for entry in bank.approved if entry.spoken_whole for ask in entry.asks]
-            return Sphinx(sentences, home.models)
-        case "faster-whisper":
-            from teller.engines.whisper_ct2 import FasterWhisper
-
-            return FasterWhisper(engines.transcriber_model, allow_downloads=engines.allow_downloads)
-        case "transformers":
-            from teller.engines.whisper_hf import TransformersWhisper
-
-            return TransformersWhisper(engines.transcriber_model, allow_downloads=engines.allow_downloads)
-
-
-def open_synthesizer(settings: Settings, stack: AsyncExitStack) -> Synthesizer | None:
-    """The configured synthesizer, closed with the stack; None if it is "none".
-
-    Raises:
-        EngineUnavailable: if its package or weights are missing.
-    """
-    engines = settings.engines
-    if engines.synthesizer == "none":
-        return None
-    if engines.synthesizer == "kokoro":
-        from teller.engines.kokoro import Kokoro
-
-        return Kokoro(voice=engines.voice, allow_downloads=engines.allow_downloads)
-    from teller.engines.espeak import Espeak
-
-    espeak = Espeak(voice=engines.voice, words_per_minute=engines.words_per_minute)
-    stack.push_async_callback(espeak.aclose)
-    return espeak
-
-
-def _remembering(voice: Synthesizer | None, home: Home) -> Synthesizer | None:
-    """The synthesizer behind its audio cache."""
-    from teller.engines.spoken_cache import SpokenCache
-
-    return SpokenCache(voice, home.audio) if voice is not None else None
-
-
-def open_generator(settings: Settings) -> Generator:
-    """The configured generator.
-
-    Raises:
-        EngineUnavailable: if its package or key is missing.
-    """
-    engines = settings.engines
-    match engines.generator:
-        case "approved":
-            from teller.engines.approved import ApprovedText
-
-            return ApprovedText()
-        case "local":
-            from teller.engines.peft_host import LocalModel
-
-            named = engines.local_model
-            return LocalModel(nano_folder() if named == "teller-nano" else Path(named).expanduser())
-        case "mistral":
-            from teller.engines.mistral_api import MistralApi
-
-            return MistralApi(model=engines.generator_model, api_key=_secret(settings.mistral_api_key))
-        case "openai":
-            from teller.engines.openai_chat import OpenAiChat
-
-            key = _secret(settings.openai_api_key)
-            return OpenAiChat(model=engines.generator_model, base_url=engines.generator_url, api_key=key)
-
-
 def open_turn_log(settings: Settings, home: Home, stack: AsyncExitStack) -> TurnLog | None:
     """The turn log, written to its end and closed with the stack; None if it is off.
 
@@ -271,53 +125,6 @@ def open_turn_log(settings: Settings, home: Home, stack: AsyncExitStack) -> Turn
     log = TurnLog(home.turns, keep_text=settings.log.keep_text, keep_days=settings.log.keep_days)
     stack.push_async_callback(asyncio.to_thread, log.close)
     return log
-
-
-def open_adapter_host(settings: Settings, generator: Generator) -> AdapterHost | None:
-    """What loads adapters for this generator; None if nothing does.
-
-    Raises:
-        EngineUnavailable: if a package is missing.
-    """
-    engines = settings.engines
-    if engines.generator == "local":
-        from teller.engines.peft_host import LocalModel
-
-        return generator if isinstance(generator, LocalModel) else None
-    if engines.adapter_host == "none":
-        return None
-    from teller.engines.vllm_host import VllmHost, Waits
-
-    return VllmHost(
-        model=engines.generator_model,
-        base_url=engines.generator_url,
-        api_key=_secret(settings.openai_api_key),
-        base_folder=engines.adapter_base,
-        waits=Waits(load_s=settings.adapters.load_timeout_s, unload_s=settings.adapters.unload_timeout_s),
-    )
-
-
-@asynccontextmanager
-async def open_serving(settings: Settings) -> AsyncIterator[tuple[Generator, AdapterHost | None]]:
-    """Generator and adapter host by themselves, closed again.
-
-    Raises:
-        EngineUnavailable: if one of them cannot run, saying what to do.
-    """
-    generator = await asyncio.to_thread(open_generator, settings)
-    try:
-        host = await asyncio.to_thread(open_adapter_host, settings, generator)
-        try:
-            yield generator, host
-        finally:
-            if settings.engines.generator != "local":  # there the two are one
-                await _close(host)
-    finally:
-        await _close(generator)
-
-
-def _secret(value: SecretStr | None) -> str | None:
-    return value.get_secret_value() if value is not None else None
 
 
 @asynccontextmanager
@@ -388,7 +195,7 @@ async def open_bot(
             knowledge=knowledge,
             generator=generator if settings.engines.generator == "approved" else FilledIn(generator, bank.rates),
             embedder=recent,
-            synthesizer=_remembering(voice, home),
+            synthesizer=remembering(voice, home),
             private_synthesizer=voice,
             observer=Observers((observer, adapters.watch)),
             clock=clock,
@@ -420,7 +227,7 @@ async def _open_ear(settings: Settings, home: Home, bank: Bank, *, speech: bool)
     try:
         await _warm(transcriber)
     except BaseException:
-        await _close(transcriber)
+        await close_engine(transcriber)
         raise
     return transcriber
 
@@ -428,12 +235,7 @@ async def _open_ear(settings: Settings, home: Home, bank: Bank, *, speech: bool)
 async def _close_ear(hearing: asyncio.Task[Transcriber | None]) -> None:
     hearing.cancel()
     with suppress(asyncio.CancelledError, TellerError):
-        await _close(await hearing)
-
-
-async def _close(engine: object) -> None:
-    if (close := getattr(engine, "aclose", None)) is not None:
-        await close()
+        await close_engine(await hearing)
 
 
 async def _warm(engine: object) -> None:
@@ -524,17 +326,6 @@ def _check_hits(opened: OpenCache, orchestrator: Orchestrator, catalogue: Catalo
     checks = ShadowChecks(opened.cache.upkeep, share=share, remake=orchestrator.answer_anew, same=same)
     opened.cache.shadow = checks
     stack.push_async_callback(_cancel, asyncio.create_task(checks.run()))
-
-
-def open_detector() -> Callable[[], Detector]:
-    """What opens a voice detector for each stream.
-
-    Raises:
-        EngineUnavailable: if its weights are missing.
-    """
-    from teller.engines.silero import SileroVad
-
-    return SileroVad().open_stream
 
 
 def _no_detector() -> Detector:

@@ -5,12 +5,12 @@ import pytest
 from teller.adapters.manifest import digest_of, read_manifest
 from teller.adapters.registry import Registry
 from teller.adapters.tensors import tensor_digests
+from teller.bank_files import nano_folder
 from teller.engines.peft_host import LocalModel
 from teller.ports import Passage
 from teller.prompts import answer_prompt, spoken_part
 from teller.training.nano_text import read_shipped
 from teller.turn import DataClass, Question
-from teller.wiring import nano_folder
 
 FOLDER = nano_folder().parent / "banking-lora"
 

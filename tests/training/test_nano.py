@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+from teller.bank_files import nano_folder
 from teller.errors import EngineUnavailable, InputError
 from teller.ports import Passage
 from teller.prompts import answer_prompt
@@ -13,7 +14,6 @@ from teller.training.nano_score import open_nano, say
 from teller.training.nano_text import Known, NanoText, Sources, messages, read_shipped
 from teller.training.nano_tokens import encode_chats, plain_question
 from teller.turn import DataClass, Question
-from teller.wiring import nano_folder
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
 MICRO = NanoRecipe(

@@ -108,7 +108,7 @@ def _stream(
 
     if traffic is not None:
         return list(read_traffic(traffic))
-    from teller.wiring import read_bank
+    from teller.bank_files import read_bank
 
     pool = [
         (ask, entry.id)

@@ -55,8 +55,8 @@ def evaluate(
     as_json: _AsJson = False,
 ) -> None:
     """Score a model on the ways of asking that `build --keep-back` leaves out; the shipped one has seen them."""
+    from teller.bank_files import nano_folder
     from teller.training.nano_score import open_nano, score
-    from teller.wiring import nano_folder
 
     found = score(*open_nano(folder or nano_folder()))
     if as_json:

@@ -67,9 +67,9 @@ async def _gathered(settings: Settings, reader: TurnReader, span: Span) -> dict[
 
 def _embedder(settings: Settings) -> tuple[Any, str]:
     """The embedder that lookups use, and how its clusters are to be read."""
+    from teller.engine_wiring import open_embedder
     from teller.errors import EngineUnavailable
     from teller.stores.home import open_home
-    from teller.wiring import open_embedder
 
     try:
         embedder = open_embedder(settings, open_home(settings.home))

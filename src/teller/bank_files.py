@@ -1,0 +1,56 @@
+"""The bank's own files: rates, catalogue and approved answers, and the folders of what ships with Teller."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+
+from teller.banking.knowledge import Approved, read_knowledge
+from teller.banking.products import RateTable, load_catalogue, load_opposites, load_rates
+from teller.config import Settings
+from teller.values import Catalogue
+
+
+@dataclass(frozen=True, slots=True)
+class Bank:
+    """The bank's own files, read."""
+
+    rates: RateTable
+    catalogue: Catalogue
+    opposites: tuple[tuple[str, str], ...]
+    approved: tuple[Approved, ...]
+
+
+def bank_folder() -> Path:
+    """Where the bank that ships with Teller is."""
+    return Path(str(resources.files("teller"))) / "data" / "bank"
+
+
+def nano_folder() -> Path:
+    """Where teller-nano is, the language model that ships with Teller."""
+    return bank_folder().parent / "nano"
+
+
+def read_bank(settings: Settings) -> Bank:
+    """Read rates, catalogue and approved answers, the shipped ones or the ones that `knowledge.path` names.
+
+    Raises:
+        KnowledgeError: naming the file and, where known, the line.
+    """
+    folder = bank_folder()
+    rates = load_rates((folder / "rates.toml").read_text(encoding="utf-8"), "rates.toml")
+    names = (folder / "catalogue.toml").read_text(encoding="utf-8")
+    catalogue, opposites = load_catalogue(names, "catalogue.toml"), load_opposites(names, "catalogue.toml")
+    approved = read_knowledge(settings.knowledge.path or folder / "answers", rates)
+    return Bank(rates, catalogue, opposites, approved)
+
+
+def read_off_topic() -> list[str]:
+    """Questions that no bank answers."""
+    return (resources.files("teller") / "data" / "off_topic.txt").read_text(encoding="utf-8").splitlines()
+
+
+def read_on_topic() -> list[str]:
+    """Questions that any bank may be asked: the first way of asking for each of the answers that ship with Teller."""
+    return (resources.files("teller") / "data" / "on_topic.txt").read_text(encoding="utf-8").splitlines()
