@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
-# A property is about values, not about how busy the machine is.
-settings.register_profile("teller", deadline=None)
+# A property is about values, not about how busy the machine is. The same checkout gives the same verdict: new examples
+# are looked for with `pytest --hypothesis-profile=search`.
+settings.register_profile("teller", deadline=None, derandomize=True)
+settings.register_profile("search", deadline=None, max_examples=1_000)
 settings.load_profile("teller")
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
