@@ -30,10 +30,12 @@ async def test_the_attack_notices_a_crossing(tmp_path, monkeypatch):
 
 def test_kill_9_loses_and_invents_nothing():
     run = [sys.executable, "-m", "benchmarks.cache_crash", "--kills", "12", "--workers", "3", "--json"]
-    found = json.loads(subprocess.run(run, capture_output=True, check=True, text=True).stdout)["teller"]
+    ended = subprocess.run(run, capture_output=True, check=True, text=True)
+    found = json.loads(ended.stdout)["teller"]
     assert found["kills"] >= 12
     assert found["done"] > 50
-    assert (found["lost"], found["ghosts"], found["disagreements"], found["died_by_itself"]) == (0, 0, 0, 0)
+    wrong = (found["lost"], found["ghosts"], found["disagreements"], found["died_by_itself"])
+    assert wrong == (0, 0, 0, 0), ended.stderr
 
 
 def test_what_one_thread_has_purged_no_other_serves(tmp_path):

@@ -1,4 +1,7 @@
 import json
+import os
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -49,6 +52,23 @@ def test_the_newest_replaces_the_others(folder):
     save(folder, 9)
     assert FileSnapshots(folder).load().meta == {"applied": 9}
     only(folder)
+
+
+def test_several_who_save_at_once_all_succeed_and_one_snapshot_stays(folder):
+    with ThreadPoolExecutor(6) as savers:
+        list(savers.map(lambda applied: save(folder, applied), range(60)))
+    only(folder)
+    assert FileSnapshots(folder).load().meta["applied"] in range(60)
+
+
+def test_what_a_killed_process_left_behind_is_cleared_and_what_another_is_writing_is_not(folder):
+    for name, age_s in ((".partial-old", 7_200), (".partial-new", 60)):
+        (folder / name).mkdir(parents=True)
+        (folder / name / "state.npz").write_bytes(b"half")
+        then = time.time() - age_s
+        os.utime(folder / name, (then, then))
+    save(folder)
+    assert {path.name for path in folder.iterdir()} == {".partial-new", "snapshot-000000000001"}
 
 
 def test_files_and_folders_are_private(folder):

@@ -7,10 +7,12 @@ agree with its seal is passed over: the log has everything, a snapshot only save
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import secrets
 import shutil
+import time
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -25,6 +27,7 @@ from teller.ports import Snapshot, VectorIndex
 
 _PREFIX, _PARTIAL, _SEAL = "snapshot-", ".partial-", "seal.json"
 _BLOCK = 1 << 20
+_ABANDONED_S = 3_600.0  # nobody takes an hour to write a snapshot
 
 
 class FileSnapshots:
@@ -42,11 +45,9 @@ class FileSnapshots:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             partial.mkdir(mode=0o700)
             self._write(partial, meta, arrays, indexes)
-            newest = self._newest_first()
-            number = 1 + int(newest[0].name.removeprefix(_PREFIX)) if newest else 1
-            partial.rename(self._folder / f"{_PREFIX}{number:012d}")
-            for older in newest:
-                shutil.rmtree(older, ignore_errors=True)
+            older = self._publish(partial)
+            for folder in [*older, *self._abandoned()]:
+                shutil.rmtree(folder, ignore_errors=True)
         except OSError as exc:
             shutil.rmtree(partial, ignore_errors=True)
             raise StoreError(f"a snapshot of the cache could not be written ({exc.strerror})") from exc
@@ -64,6 +65,23 @@ class FileSnapshots:
         """As `Snapshots.discard`."""
         for folder in [*self._newest_first(), *self._folder.glob(f"{_PARTIAL}*")]:
             shutil.rmtree(folder, ignore_errors=True)
+
+    def _publish(self, partial: Path) -> list[Path]:
+        """Give a whole snapshot the next number; gives the older ones."""
+        while True:
+            older = self._newest_first()
+            number = 1 + int(older[0].name.removeprefix(_PREFIX)) if older else 1
+            try:
+                partial.rename(self._folder / f"{_PREFIX}{number:012d}")
+            except OSError as exc:
+                if exc.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                    raise
+                continue  # another process has just taken the number
+            return older
+
+    def _abandoned(self) -> list[Path]:
+        """What processes that were killed have left behind."""
+        return [path for path in self._folder.glob(f"{_PARTIAL}*") if _age_s(path) > _ABANDONED_S]
 
     def _newest_first(self) -> list[Path]:
         found = [path for path in self._folder.glob(f"{_PREFIX}*") if path.name.removeprefix(_PREFIX).isdigit()]
@@ -101,6 +119,14 @@ class FileSnapshots:
         meta = json.loads(arrays.pop("meta").tobytes())
         indexes = {name.removeprefix("index-"): folder / name for name in sums if name.startswith("index-")}
         return Snapshot(meta, {name.removeprefix("array_"): array for name, array in arrays.items()}, indexes)
+
+
+def _age_s(path: Path) -> float:
+    """Seconds since a folder was last written to; 0 if it is gone."""
+    try:
+        return time.time() - path.stat().st_mtime
+    except FileNotFoundError:
+        return 0.0
 
 
 def _checksum(path: Path) -> int:
