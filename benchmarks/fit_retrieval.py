@@ -3,7 +3,7 @@
     python -m benchmarks.fit_retrieval [--json]
 
 A sixth of the ways of asking and half of off_topic.txt are kept from an encoder that is trained for this alone, then
-asked: the former count as covered, the latter as not. A logistic regression over the seven features that
+asked: the former count as covered, the latter as not. A logistic regression over the eight features that
 `Knowledge.certainty` uses gives the weights. No public data set is touched; ten minutes on one core.
 """
 
@@ -33,8 +33,8 @@ from teller.stores.home import Home, open_home
 from teller.training.encoder import FOLDS, lesson_of, save, train
 
 RIDGE = 1.0
-NAMES = ("ask", "votes", "text", "coverage", "margin", "topic", "elsewhere")
-Features = tuple[float, float, float, float, float, float, float]
+NAMES = ("ask", "near", "votes", "text", "coverage", "margin", "topic", "elsewhere")
+Features = tuple[float, ...]
 
 
 async def examples(
@@ -50,7 +50,8 @@ async def examples(
         embedder = MiniLm(home.path, lora=matrices)
     knowledge = Knowledge(kept, embedder, FaissIndex, Tuning(off_topic=tuple(known)))
     await knowledge.fill()
-    found, right, on_topic = [], [], []
+    found: list[Features] = []
+    right, on_topic = [], []
     asked = [(ask, entry.id) for entry in approved for ask in entry.asks[::FOLDS]]
     for text, answer_id in asked + [(text, "") for text in strange]:
         candidates = knowledge.candidates(text, (await embedder.embed([text]))[0])

@@ -1,13 +1,14 @@
 """Finds what the bank has approved on a question: sentence vectors and shared words, fused.
 
-Every way of asking that is near votes for its answer, the nearer the more; the answer's own words count too, for a
-caller's words are often nearer to them. Shared words settle what vectors blur (product names, "PIN" against
-"password"). The certainty is a logistic function of seven numbers that a reader can check; below `min_score` nothing
-covers the question and Teller says so.
+Every way of asking that is near votes for its answer, the nearer the more, and the less the more there are like it;
+the answer's own words count too, for a caller's words are often nearer to them. Shared words settle what vectors blur
+(product names, "PIN" against "password"). The certainty is a logistic function of eight numbers that a reader can
+check; below `min_score` nothing covers the question and Teller says so.
 """
 
 from __future__ import annotations
 
+import asyncio
 import math
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
@@ -20,31 +21,34 @@ from teller.banking.spelling import Spelling
 from teller.banking.topic import TopicGate
 from teller.ports import Asked, Embedder, Passage, VectorIndex, Vectors
 from teller.turn import Question
+from teller.votes import vote_weights
 
-_ASKS = 48  # nearest ways of asking looked at
+_ASKS = 96  # nearest ways of asking looked at
 _TEXTS = 16  # nearest answers looked at besides
 _LEXICAL = 16  # best by words looked at besides
 _OWN = 0.85  # cosine with a way of asking from which an off-topic question is on topic
 _LEAN = 0.6  # weight of the question before in one that points back to it
 _CHUNK = 64  # texts embedded at once while building: about a second of one core
+_CHUNKS = 2  # at once: an embedder works on one core for each
 _WIDEST_MARGIN = 0.4  # a lead beyond it makes no answer surer
-SHARPNESS = 20.0  # of the votes: one of cosine 0.9 counts e^2 times one of 0.8; 15 and 30 are half a point worse
-TEXT_WEIGHT = 0.5  # of the answer's own words beside the votes
-_COVERAGE_WEIGHT = 0.2
+SHARPNESS = 20.0  # of `near`: a cosine of 0.9 counts e^2 times one of 0.8; 15 and 30 are half a point worse
+TEXT_WEIGHT = 0.5  # of the answer's own words beside what is near, when the encoder is trained
+_COVERAGE_WEIGHT = 0.8
 
 
 @dataclass(frozen=True, slots=True)
 class Weights:
     """Logistic weights of the certainty; `python -m benchmarks.fit_retrieval` fits them on the bank's own questions."""
 
-    bias: float = -7.66
-    ask: float = 3.66
-    votes: float = 3.78
-    text: float = 3.81
-    coverage: float = 2.96
-    margin: float = 0.77
-    topic: float = 3.69
-    elsewhere: float = -1.6
+    bias: float = -6.61
+    ask: float = 2.18
+    near: float = 2.43
+    votes: float = 3.64
+    text: float = 3.46
+    coverage: float = 2.89
+    margin: float = -0.1
+    topic: float = 3.94
+    elsewhere: float = -1.78
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +57,9 @@ class Candidate:
 
     Attributes:
         ask: cosine of the question with its nearest way of asking.
-        votes: logarithm of the sum of exp(SHARPNESS (cosine - 1)) over its ways of asking, divided by SHARPNESS: like
+        near: logarithm of the sum of exp(SHARPNESS (cosine - 1)) over its ways of asking, divided by SHARPNESS: like
             `ask`, and more where several are near.
+        votes: what its ways of asking have to say among all that are near (`teller.votes`), about 0 to 1.
         text: cosine with the title and the words of the answer.
         coverage: share of the question's word weight that it contains, 0 to 1.
         topic: how much the question is about the bank's business, about -1 to 1; the same for all candidates.
@@ -63,6 +68,7 @@ class Candidate:
 
     entry: Approved
     ask: float
+    near: float
     votes: float
     text: float
     coverage: float
@@ -72,7 +78,7 @@ class Candidate:
     @property
     def rank(self) -> float:
         """What candidates are ordered by; the weights were best on the bank's own questions, a sixth left out."""
-        return self.votes + TEXT_WEIGHT * self.text + _COVERAGE_WEIGHT * self.coverage
+        return self.votes + self.near + self.text + _COVERAGE_WEIGHT * self.coverage
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,11 +170,11 @@ class Knowledge:
         return await self._index(self._texts, chosen)
 
     async def _index(self, index: VectorIndex, rows: Sequence[tuple[int, str]]) -> list[Vectors]:
-        """Embed a chunk at a time, so that others get their turn; add all at once, which is much faster."""
-        added = [
-            await self._embedder.embed([text for _, text in rows[start : start + _CHUNK]])
-            for start in range(0, len(rows), _CHUNK)
-        ]
+        """Embed a few chunks at a time, so that others get their turn; add all at once, which is much faster."""
+        chunks = [[text for _, text in rows[start : start + _CHUNK]] for start in range(0, len(rows), _CHUNK)]
+        added: list[Vectors] = []
+        for start in range(0, len(chunks), _CHUNKS):
+            added += await asyncio.gather(*map(self._embedder.embed, chunks[start : start + _CHUNKS]))
         if added:
             index.add(np.array([number for number, _ in rows], dtype=np.int64), np.vstack(added))
         return added
@@ -194,27 +200,38 @@ class Knowledge:
 
     def candidates(self, text: str, vector: Vectors) -> list[Candidate]:
         """Every answer that is near by vector or by words, best first."""
-        by_ask, farthest_ask = self._nearest(self._asks, vector, _ASKS)
+        asked, farthest_ask = self._asked(vector)
         by_text, farthest_text = self._nearest(self._texts, vector, _TEXTS)
-        asked: dict[int, float] = {}
-        votes: dict[int, float] = {}
-        for row, similarity in by_ask.items():
-            for number in self._ask_entries[row]:
-                asked.setdefault(number, similarity)
-                votes[number] = votes.get(number, 0.0) + math.exp(SHARPNESS * (similarity - 1))
         scores, coverage = self._lexical.scores(text)
-        by_words = [number for number in np.argsort(-scores, kind="stable")[:_LEXICAL].tolist() if scores[number] > 0]
+        worded = [number for number in np.argsort(-scores, kind="stable")[:_LEXICAL].tolist() if scores[number] > 0]
         topic = self._gate.score(vector) if self._gate else 0.0
         elsewhere = self._gate.nearest_off_topic(vector) if self._gate else 0.0
         found = []
-        for number in dict.fromkeys((*asked, *by_text, *by_words)):
-            ask = asked.get(number, farthest_ask)  # what is not among the nearest is at most this near
+        for number in dict.fromkeys((*asked, *by_text, *worded)):
+            # What is not among the nearest is at most as near as the last of them.
+            ask, near, votes = asked.get(number, (farthest_ask, farthest_ask, 0.0))
             # Until document passages are indexed by their words, their titles stand in for them.
-            text_similarity = by_text.get(number, farthest_text) if by_text else ask
-            voted = 1 + math.log(votes[number]) / SHARPNESS if number in votes else farthest_ask
-            covered = float(coverage[number])
-            found.append(Candidate(self.entries[number], ask, voted, text_similarity, covered, topic, elsewhere))
+            alike = by_text.get(number, farthest_text) if by_text else ask
+            entry, covered = self.entries[number], float(coverage[number])
+            found.append(Candidate(entry, ask, near, votes, alike, covered, topic, elsewhere))
         return sorted(found, key=lambda candidate: (-candidate.rank, candidate.entry.id))
+
+    def _asked(self, vector: Vectors) -> tuple[dict[int, tuple[float, float, float]], float]:
+        """`Candidate.ask`, `near` and `votes` of answers that are asked for like this, and the least `ask` seen."""
+        similarities, rows = self._asks.search(vector, _ASKS)
+        if not len(rows):
+            return {}, 0.0
+        weights = vote_weights(similarities, self._asks.vectors(rows))
+        nearest: dict[int, float] = {}
+        summed: dict[int, float] = {}
+        votes: dict[int, float] = {}
+        for row, similarity, weight in zip(rows.tolist(), similarities.tolist(), weights.tolist(), strict=True):
+            for number in self._ask_entries[row]:
+                nearest.setdefault(number, similarity)
+                summed[number] = summed.get(number, 0.0) + math.exp(SHARPNESS * (similarity - 1))
+                votes[number] = votes.get(number, 0.0) + weight
+        found = {n: (nearest[n], 1 + math.log(summed[n]) / SHARPNESS, votes[n]) for n in nearest}
+        return found, float(similarities.min())
 
     @staticmethod
     def _nearest(index: VectorIndex, vector: Vectors, k: int) -> tuple[dict[int, float], float]:
@@ -226,10 +243,11 @@ class Knowledge:
     def certainty(self, candidates: Sequence[Candidate]) -> float:
         """How surely the first of the candidates, best first, answers the question; 0 to 1."""
         weights = self._tuning.weights
-        ask, votes, text, coverage, margin, topic, elsewhere = features(candidates)
+        ask, near, votes, text, coverage, margin, topic, elsewhere = features(candidates)
         logit = (
             weights.bias
             + weights.ask * ask
+            + weights.near * near
             + weights.votes * votes
             + weights.text * text
             + weights.coverage * coverage
@@ -240,12 +258,12 @@ class Knowledge:
         return 1 / (1 + math.exp(-logit))
 
 
-def features(candidates: Sequence[Candidate]) -> tuple[float, float, float, float, float, float, float]:
+def features(candidates: Sequence[Candidate]) -> tuple[float, float, float, float, float, float, float, float]:
     """What the certainty of the first candidate rests on: similarities, coverage, lead and topic."""
     first = candidates[0]
     second = next((other for other in candidates[1:] if other.entry.text != first.entry.text), None)
     margin = min(first.rank - second.rank, _WIDEST_MARGIN) if second else _WIDEST_MARGIN
-    return first.ask, first.votes, first.text, first.coverage, margin, first.topic, first.elsewhere
+    return first.ask, first.near, first.votes, first.text, first.coverage, margin, first.topic, first.elsewhere
 
 
 def _passage(entry: Approved, score: float) -> Passage:

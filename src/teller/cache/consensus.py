@@ -1,10 +1,4 @@
-"""Which answer the neighbours of a question speak for, and how clearly.
-
-Neighbours vote by answer identity. Their votes are not counted but weighed by kernel ridge regression over the
-neighbourhood (a Gaussian process posterior mean, one indicator target for each answer: Rasmussen & Williams 2006, eq.
-2.23), so five near-copies of one asking weigh little more than one, and a lone neighbour that disagrees with all those
-around it is taken for noise.
-"""
+"""Which answer the neighbours of a question speak for, and how clearly."""
 
 from __future__ import annotations
 
@@ -15,11 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from teller.ports import Vectors
-
-# Cosine over which kinship fades by 1/e, and variance of an entry's answer being a slip. Neither is sharp: on labelled
-# streams every pair in 0.3 to 1.2 and 0.1 to 0.6 reaches 95 % of the best hit rate (docs/decisions.md).
-_LENGTH = 0.6
-_NOISE = 0.3
+from teller.votes import vote_weights
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,12 +34,11 @@ def tally(similarities: NDArray[np.float32], vectors: Vectors, answer_ids: Seque
         vectors: (k, dim) unit vectors of the neighbours.
         answer_ids: k of them.
     """
-    gram = np.exp((vectors @ vectors.T - 1.0) / _LENGTH)
-    shares = np.linalg.solve(gram + _NOISE * np.eye(len(gram)), np.exp((similarities - 1.0) / _LENGTH))
+    shares = vote_weights(similarities, vectors).tolist()
     weights: dict[str, float] = {}
     members: dict[str, list[int]] = {}
     for place, answer_id in enumerate(answer_ids):
-        weights[answer_id] = weights.get(answer_id, 0.0) + float(shares[place])
+        weights[answer_id] = weights.get(answer_id, 0.0) + shares[place]
         members.setdefault(answer_id, []).append(place)
     ranked = sorted(weights, key=lambda answer_id: (-weights[answer_id], answer_id))
     return tuple(Ballot(answer_id, weights[answer_id], tuple(members[answer_id])) for answer_id in ranked)

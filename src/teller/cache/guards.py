@@ -14,7 +14,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import resources
-from itertools import pairwise
+from itertools import chain, pairwise
 
 from teller.cache.canonical import canonical_text
 from teller.turn import MissReason, Question, ValueKind
@@ -73,6 +73,7 @@ class Reading:
         names: words with a capital inside a sentence, lower-cased.
         content: the words that carry the subject, in order.
         negations: how many negations touch what is asked.
+        phrases: those of the opposites that are of several words and stand in it.
     """
 
     question: Question
@@ -80,6 +81,7 @@ class Reading:
     names: frozenset[str]
     content: tuple[str, ...]
     negations: int
+    phrases: frozenset[str]
 
 
 class Guards:
@@ -98,7 +100,10 @@ class Guards:
         self._opposite: dict[str, set[str]] = {}
         self._stripped = lru_cache(maxsize=_KNOWN_WORDS)(_stripped)
         pairs = [tuple(pair) for pair in opposites]
-        self._phrases = [(left.split(), right.split()) for left, right in pairs if " " in left + right]
+        self._phrases = [(left, right) for left, right in pairs if " " in left + right]
+        self._by_verb: dict[str, dict[str, list[str]]] = {}
+        for phrase in chain.from_iterable(self._phrases):
+            self._by_verb.setdefault(phrase.split()[0], {})[phrase] = phrase.split()[1:]
         for left, right in [*words["opposites"], *(pair for pair in pairs if " " not in "".join(pair))]:
             for here, there in ((left, right), (right, left)):
                 for word in here.split():
@@ -112,7 +117,7 @@ class Guards:
         if not self._negators.isdisjoint(words):
             negations = sum(word in self._negators for word in _HEDGES.sub(" ", line).split())
         content = tuple(word for word in words if word not in self._small and word not in self._negators)
-        return Reading(question, words, self._names(question.text), content, negations)
+        return Reading(question, words, self._names(question.text), content, negations, self._phrases_in(words))
 
     def difference(self, asked: Reading, stored: Reading) -> Difference | None:
         """The first difference that forbids giving one's answer to the other; None if no rule finds any."""
@@ -158,17 +163,29 @@ class Guards:
             if facing:
                 turns.append(f"{word} against {min(facing)}")
         if len(turns) == opposed:
-            turns += self._opposite_phrase(asked.words, stored.words)
+            turns += self._opposite_phrase(asked, stored)
         if len(turns) % 2:
             return Difference("polarity", MissReason.POLARITY_DIFFERS, "; ".join(turns))
         return None
 
-    def _opposite_phrase(self, asked: Sequence[str], stored: Sequence[str]) -> list[str]:
+    def _opposite_phrase(self, asked: Reading, stored: Reading) -> list[str]:
+        if not asked.phrases or not stored.phrases:
+            return []
         for left, right in self._phrases:
             for here, there in ((left, right), (right, left)):
-                if _holds(asked, here) and _holds(stored, there) and not (_holds(asked, there) or _holds(stored, here)):
-                    return [f"{' '.join(here)} against {' '.join(there)}"]
+                if {here, there} & asked.phrases == {here} and {here, there} & stored.phrases == {there}:
+                    return [f"{here} against {there}"]
         return []
+
+    def _phrases_in(self, words: Sequence[str]) -> frozenset[str]:
+        """Phrases whose verb is there with its particle, which may stand apart: "turn off", "turn my card off"."""
+        found = set()
+        for at, word in enumerate(words):
+            for phrase, rest in self._by_verb.get(word, {}).items():
+                particles = [other for other in words[at + 1 :] if other in _PARTICLES]
+                if particles[: len(rest)] == rest:
+                    found.add(phrase)
+        return frozenset(found)
 
     def _time_difference(self, asked: Reading, stored: Reading) -> Difference | None:
         before = [bool(self._before & set(reading.words)) for reading in (asked, stored)]
@@ -257,16 +274,6 @@ def _stripped(word: str) -> frozenset[str]:
     return frozenset(
         word[len(prefix) :] for prefix in _PREFIXES if word.startswith(prefix) and len(word) > len(prefix) + 3
     )
-
-
-def _holds(words: Sequence[str], phrase: Sequence[str]) -> bool:
-    """Whether a verb is there with its particle, which may stand apart: "turn off", "turn my card off"."""
-    for at, word in enumerate(words):
-        if word == phrase[0]:
-            particles = [other for other in words[at + 1 :] if other in _PARTICLES]
-            if particles[: len(phrase) - 1] == list(phrase[1:]):
-                return True
-    return False
 
 
 def _modality_difference(asked: Reading, stored: Reading) -> Difference | None:
