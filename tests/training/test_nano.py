@@ -1,7 +1,8 @@
 """A micro-model, trained in seconds, goes through everything that the shipped one went through."""
 
+import json
 import sys
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import pytest
 
@@ -109,6 +110,10 @@ def test_a_stopped_build_goes_on_to_the_same_weights(built, tmp_path):
     assert build(MICRO, SOURCES, tmp_path, resume=True)
     assert (tmp_path / "model.safetensors").read_bytes() == (built / "model.safetensors").read_bytes()
     assert not (tmp_path / "training.pt").exists()
+
+
+def test_the_shipped_model_was_built_by_the_recipe_that_a_build_uses_now():
+    assert json.loads((nano_folder() / "recipe.json").read_text()) == asdict(NanoRecipe())
 
 
 def test_a_checkpoint_of_another_recipe_is_refused(tmp_path):

@@ -53,8 +53,8 @@ class NanoRecipe:
     inner: int = 512
     vocabulary: int = 3584
     start_examples: int = 100_000
-    shelves: int = 50
-    whole: float = 0.4
+    shelves: int = 48
+    whole: float = 0.5
     first_tokens: int = 6
     batch_tokens: int = 1024
     rate: float = 3e-3
