@@ -97,6 +97,11 @@ def test_an_ordinary_question_passes(text):
         "pay 5 pounds",
         "has my salary gone in yet",
         "my card 4111 1111 1111 1111 was declined",
+        "please cancel my gym direct debit",
+        "the second one",
+        "five years",
+        "yes please",
+        "Gold",
     ],
 )
 def test_what_is_not_a_general_question_is_never_looked_up(text):
@@ -123,7 +128,16 @@ def test_an_unsure_transcript_is_never_looked_up():
 
 
 @pytest.mark.parametrize(
-    "text", ["how do I order a card", "what is the overdraft rate", "my card was declined", "I lost my phone"]
+    "text",
+    [
+        "how do I order a card",
+        "what is the overdraft rate",
+        "my card was declined",
+        "I lost my phone",
+        "mortgage fees",
+        "she's too far gone to sign anything",
+        "a stranger sent me rent in error and wants it back",
+    ],
 )
 def test_general_questions_may_be_looked_up(text):
     assert policy.cannot_be_cached(question(text), Memory()) is None

@@ -13,7 +13,7 @@ from teller.call import Memory
 from teller.ports import Asked
 from teller.turn import Answer, DataClass, MissReason, Question, Source, ValueKind
 
-POLICY_VERSION = "2026-11-2"  # change it with any rule: answers that were cached under another policy are never served
+POLICY_VERSION = "2026-11-3"  # change it with any rule: answers that were cached under another policy are never served
 # A transcript that is less sure than this is asked for again. Measured with PocketSphinx on 40 questions in three flite
 # voices, against the answer to the same question typed. Clean: 1 of 120 is below 0.6, none below 0.55. In pink noise at
 # 12 dB: of the 18 between 0.35 and 0.5, 12 get a wrong answer, 4 the right one; of the 15 between 0.5 and 0.6 it is
@@ -136,9 +136,11 @@ RULES: tuple[Rule, ...] = (
     ),
 )
 
-_MOVES_MONEY = re.compile(
+_POLITELY = (
     r"^(?:\W|please|can you|could you|would you|i want you to|i need you to|just|go ahead and|now|hi|hello|hey)*"
-    r"(?:transfer|send|pay|move|wire|withdraw)\b(?! (?:my|off|out)? ?(?:money )?(?:abroad|overseas)\b.*\?)",
+)
+_MOVES_MONEY = re.compile(
+    _POLITELY + r"(?:transfer|send|pay|move|wire|withdraw)\b(?! (?:my|off|out)? ?(?:money )?(?:abroad|overseas)\b.*\?)",
     re.IGNORECASE,
 )
 _FOR_ME = re.compile(r"\bfor me\b[^?]*$", re.IGNORECASE)
@@ -150,7 +152,7 @@ _ACTION = Rule(
     "or I can put you through to a person who can, once they have checked who you are.",
 )
 
-# The cache is asked about general questions only; what is not recognised as one is not looked up.
+# The cache is asked what is recognised as a question, or says by itself what it is about; no orders, no bare replies.
 _GENERAL = re.compile(
     r"\b(?:what|when|where|which|why|who|how|whose|can|could|do|does|did|is|are|was|will|would|should|may|must|has|have|am)\b"
     r"|\b(?:tell me|explain|i (?:want|need|would like|'d like) to (?:know|find out|ask|understand)|wondering|curious|"
@@ -158,6 +160,21 @@ _GENERAL = re.compile(
     r"isn't|wasn't|didn't|lost|stolen|missing|wrong|declined|failed|rejected|pending|blocked|charged|forgot|forgotten)\b",
     re.IGNORECASE,
 )
+_ORDER = re.compile(
+    _POLITELY
+    + r"(?:transfer|send|pay|move|wire|withdraw|deposit|block|unblock|freeze|unfreeze|lock|unlock|stop|cancel|close|open|"
+    r"activate|order|replace|change|update|increase|raise|lower|reduce|remove|add|delete|book|refund|recall|set|turn|switch|"
+    r"top|put|take|give|get|bring|make|create|start|apply|register|sign|swap|exchange|buy|sell|show|read|check|repeat)\b",
+    re.IGNORECASE,
+)
+_SAYS_SOMETHING = re.compile(
+    r"\b(?!(?:the|and|but|for|not|you|your|she|her|his|him|they|them|their|its|our|this|that|these|those|one|ones|other|first|"
+    r"second|third|last|same|hundred|thousand|million|pounds|percent|days|weeks|months|years|yes|yeah|yep|sure|"
+    r"okay|please|thank|thanks|hello|good|fine|right|well|just|now|then|there|here)\b)"
+    r"[^\W\d_]{3,}",
+    re.IGNORECASE,
+)
+_FEWEST_WORDS = 2  # that say something, without which an utterance may be a reply, or lean on what went before
 _PERSONAL = re.compile(
     r"\b(?:my (?:\w+ )?(?:balance|salary|wages|transactions|statement total|credit score|limit|application|complaint|case|claim)"
     r"|i (?:owe|earn|spent|was paid)|to my account number)\b",
@@ -187,16 +204,22 @@ def first_word(question: Question) -> Answer | None:
 def cannot_be_cached(question: Question, memory: Memory) -> MissReason | None:
     """Why the cache must not be asked or filled with this question; None if it may.
 
-    Refused by default: only a general question in its own words, without personal data, live values or references to
-    what was said before, is looked up.
+    Refused by default: only a question or a statement that says what it is about, without personal data, live values,
+    orders or references to what was said before, is looked up.
     """
     if memory.form or points_back(question, memory) or _LIVE_TIME.search(question.text):
         return MissReason.NOT_ELIGIBLE
-    if question.redacted or _PERSONAL.search(question.text) or not _GENERAL.search(question.text):
+    if question.redacted or _PERSONAL.search(question.text) or not _stands_alone(question.text):
         return MissReason.NOT_ELIGIBLE
     if question.confidence < MIN_CONFIDENCE:
         return MissReason.LOW_CONFIDENCE
     return None
+
+
+def _stands_alone(text: str) -> bool:
+    if _GENERAL.search(text):
+        return True
+    return not _ORDER.match(text) and len(_SAYS_SOMETHING.findall(text)) >= _FEWEST_WORDS
 
 
 def points_back(question: Question, memory: Memory) -> Asked | None:
