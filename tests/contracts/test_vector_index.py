@@ -15,7 +15,7 @@ DIM = 32
 
 
 def faiss_lists(dim: int) -> FaissIndex:
-    """As a FaissIndex is beyond `_FLAT_LIMIT` vectors."""
+    """As a FaissIndex is beyond `flat_to` vectors."""
     index = FaissIndex(dim)
     index._held = faiss_index._Lists.trained_on(unit(1_000, seed=3, dim=dim))
     return index

@@ -172,9 +172,8 @@ def test_a_save_that_cannot_be_written_says_so_and_leaves_nothing(tmp_path):
 @given(st.lists(st.tuples(st.booleans(), st.integers(0, 300), st.integers(1, 120)), max_size=25), st.integers(0, 99))
 def test_any_adding_and_removing_leaves_what_an_exact_index_holds(steps, seed):
     rows, truth = clustered(420, seed=seed), ScriptedIndex(DIM)
-    index = FaissIndex(DIM)
+    index = FaissIndex(DIM, flat_to=40)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(faiss_index, "_FLAT_LIMIT", 40)
         patch.setattr(faiss_index, "_MIN_LIST", 8)
         patch.setattr(faiss_index, "_PROBES", range(1_000, 1_001))
         for is_add, first, count in steps:

@@ -1,4 +1,6 @@
 import asyncio
+import hashlib
+import json
 import os
 import shutil
 import signal
@@ -12,8 +14,9 @@ import pytest
 from teller.audio import Pcm
 from teller.engines.espeak import Espeak
 from teller.engines.sound_files import read_sound, resample
-from teller.engines.sphinx import Sphinx
+from teller.engines.sphinx import _LAYOUT, Sphinx
 from teller.errors import EngineTimeout, EngineUnavailable, InputError
+from teller.phrases import caller_sentences
 from teller.turn import Speech, Transcript
 
 pytestmark = pytest.mark.engine
@@ -54,6 +57,12 @@ def say(tmp_path):
         return Pcm(np.concatenate([np.zeros(4_000, np.int16), said, np.zeros(4_000, np.int16)]), 16_000)
 
     return speak
+
+
+def test_other_sentences_made_of_the_questions_need_another_layout():
+    sentences = json.dumps(list(caller_sentences(["What's the APR?"])))
+
+    assert (_LAYOUT, hashlib.sha256(sentences.encode()).hexdigest()[:16]) == (2, "8b1e93be1982a0f9")
 
 
 async def hear(engine: Sphinx, pcm: Pcm) -> Transcript:

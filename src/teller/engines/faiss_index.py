@@ -1,6 +1,6 @@
 """Nearest neighbours with FAISS, from ten vectors to millions, without a training pause or a rebuild.
 
-Up to `_FLAT_LIMIT` vectors the search is exhaustive and exact. From there on vectors are kept as 8-bit codes in
+Up to `flat_to` vectors the search is exhaustive and exact. From there on vectors are kept as 8-bit codes in
 inverted lists, and a search scans those whose centres are nearest. A list that is full is halved by two-means among its
 own members, which takes about a millisecond; so the lists grow with the data, writes stay short, removing takes
 microseconds and bulk loading takes seconds. Figures: `python -m benchmarks.vector_index`.
@@ -44,16 +44,18 @@ class FaissIndex:
     Args:
         dim: dimensions of every vector.
         threads: for adding many vectors at once; a search runs on its caller's thread alone.
+        flat_to: most vectors that are searched exhaustively; 10,000 take about half a millisecond.
 
     Raises:
         InputError: if dim or threads is below 1.
     """
 
-    def __init__(self, dim: int, *, threads: int = 1) -> None:
+    def __init__(self, dim: int, *, threads: int = 1, flat_to: int = _FLAT_LIMIT) -> None:
         if dim < 1 or threads < 1:
             raise InputError(f"an index has at least 1 dimension and 1 thread, got {dim} and {threads}")
         self.dim = dim
         self._threads = threads
+        self._flat_to = flat_to
         self._held: _Flat | _Lists = _Flat(faiss.IndexIDMap2(faiss.IndexFlatIP(dim)))
 
     def __len__(self) -> int:
@@ -77,7 +79,7 @@ class FaissIndex:
         if not len(ids):
             return
         faiss.omp_set_num_threads(self._threads)  # counts for the calling thread only
-        if isinstance(self._held, _Flat) and len(self) + len(ids) > _FLAT_LIMIT:
+        if isinstance(self._held, _Flat) and len(self) + len(ids) > self._flat_to:
             held_ids, held_vectors = self._held.everything()
             ids, vectors = np.concatenate([held_ids, ids]), np.concatenate([held_vectors, vectors])
             self._held = _Lists.trained_on(vectors)
@@ -89,7 +91,7 @@ class FaissIndex:
             self._held.remove(np.unique(ids))
 
     def search(self, vector: Vectors, k: int) -> tuple[Vectors, Ids]:
-        """As `VectorIndex.search`; beyond `_FLAT_LIMIT` vectors it may miss a neighbour now and then."""
+        """As `VectorIndex.search`; beyond `flat_to` vectors it may miss a neighbour now and then."""
         if vector.shape != (self.dim,):
             raise InputError(f"a search takes one vector of ({self.dim},), got {vector.shape}")
         if k < 1 or not len(self):
@@ -100,7 +102,7 @@ class FaissIndex:
         return similarities[0][found], ids[0][found]
 
     def vectors(self, ids: Ids) -> Vectors:
-        """As `VectorIndex.vectors`; beyond `_FLAT_LIMIT` vectors each coordinate is good to about 0.001."""
+        """As `VectorIndex.vectors`; beyond `flat_to` vectors each coordinate is good to about 0.001."""
         try:
             rows = self._held.index.reconstruct_batch(ids) if len(ids) else np.zeros((0, self.dim), dtype=np.float32)
         except RuntimeError as exc:

@@ -37,7 +37,7 @@ _log = logging.getLogger("teller.engines.sphinx")
 
 _PROCESS = "teller.engines.sphinx_process"
 _MODEL, _DICTIONARY, _UNKNOWN, _CHECKSUM = "model.arpa", "words.dict", "unknown.txt", "sha256.txt"
-_LAYOUT = 1  # of a model folder and of what goes into it; part of its key
+_LAYOUT = 2  # of a model folder and of what is made of the questions (phrases.py, ngrams.py); part of its key
 _KEPT_MODELS = 4
 _ABANDONED_S = 3_600.0
 # By measurement, see benchmarks/asr.py.
@@ -77,13 +77,13 @@ class Sphinx:
         timeout_s: float = 30.0,
     ) -> None:
         version = importlib.metadata.version("pocketsphinx")
-        sentences = list(caller_sentences(questions))
-        key = hashlib.sha256(json.dumps([_LAYOUT, version, sentences]).encode()).hexdigest()[:12]
+        asked = list(questions)
+        key = hashlib.sha256(json.dumps([_LAYOUT, version, asked]).encode()).hexdigest()[:12]
         self.name = f"pocketsphinx-{version}-{key}"
         self._min_confidence = min_confidence
         model = folder / f"sphinx-{key}"
         try:
-            _make_ready(sentences, model)
+            _make_ready(asked, model)
             _forget_old(folder)
             self.unknown_words = tuple((model / _UNKNOWN).read_text(encoding="utf-8").split())
         except OSError as exc:
@@ -134,15 +134,15 @@ class Sphinx:
             await worker.aclose()
 
 
-def _make_ready(sentences: Sequence[Sentence], model: Path) -> None:
-    """Train the model of these sentences, unless it is kept and whole."""
+def _make_ready(questions: Sequence[str], model: Path) -> None:
+    """Train the model of these questions, unless it is kept and whole."""
     if model.is_dir():
         if _is_whole(model):
             os.utime(model)
             return
         _log.warning("%s is damaged and is trained again", model.name)
         shutil.rmtree(model)
-    _train(sentences, model)
+    _train(list(caller_sentences(questions)), model)
 
 
 def _packaged() -> Path:
