@@ -7,12 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import json
-import shutil
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from teller.adapter_wiring import adapter_store, residence_of
@@ -22,7 +20,7 @@ from teller.adapters.evidence import Evidence
 from teller.adapters.gate import Verdict, compare, read_gate
 from teller.adapters.ledger import Version
 from teller.adapters.live import Residence, Waits, proven
-from teller.adapters.manifest import MAX_MANIFEST_BYTES, Manifest, read_manifest, signed
+from teller.adapters.manifest import MAX_MANIFEST_BYTES, Manifest, read_manifest
 from teller.adapters.proof import CONFIG_FILE
 from teller.adapters.registry import Installed, check_signature
 from teller.adapters.tensors import open_regular, tensor_digests
@@ -32,7 +30,7 @@ from teller.banking.filled import FilledIn
 from teller.cache.events import PurgeBy
 from teller.config import Settings
 from teller.engine_wiring import open_serving
-from teller.errors import ConfigError, EngineError, InputError, StoreError, TellerError
+from teller.errors import ConfigError, EngineError, InputError, TellerError
 from teller.ports import Generator, Prompt
 from teller.stores.home import Home, open_home
 from teller.wiring import SystemClock, open_cache, open_prompts
@@ -118,26 +116,16 @@ def install(desk: Desk, folder: Path, name: str | None = None, *, sign: bool = F
         InputError: with the reason, for an adapter that must not be loaded, or whose signature is not trusted here.
         StoreError: if it cannot be copied; nothing is installed.
     """
-    with open_regular(folder / MANIFEST_FILE, max_bytes=MAX_MANIFEST_BYTES) as file:
-        manifest = read_manifest(file.read())
-    if not sign:
-        check_signature(manifest, desk.store.signer)
-        return desk.store.registry.import_folder(folder, name or manifest.name)
-    check_files(folder)
-    with TemporaryDirectory(prefix=".signing-", dir=desk.home.adapters) as beside:
-        for part in (CONFIG_FILE, MODEL_FILE):
-            _copy(folder / part, Path(beside) / part)
-        (Path(beside) / MANIFEST_FILE).write_bytes(signed(manifest, desk.store.signer).to_json())
-        return desk.store.registry.import_folder(Path(beside), name or manifest.name)
-
-
-def _copy(source: Path, target: Path) -> None:
+    signer = desk.store.signer
     try:
-        shutil.copyfile(source, target, follow_symlinks=False)
-    except FileNotFoundError as exc:
-        raise InputError(f"{source}: there is no such file") from exc
-    except OSError as exc:
-        raise StoreError(f"{source.name} could not be copied: {exc.strerror}") from exc
+        check_files(folder, (CONFIG_FILE, MODEL_FILE, MANIFEST_FILE))
+        with open_regular(folder / MANIFEST_FILE, max_bytes=MAX_MANIFEST_BYTES) as file:
+            manifest = read_manifest(file.read())
+        if not sign:
+            check_signature(manifest, signer)
+        return desk.store.registry.import_folder(folder, name or manifest.name, sign_with=signer if sign else None)
+    except InputError as exc:
+        raise InputError(f"{folder.absolute()} is not installed: {exc}") from exc
 
 
 async def evaluate(

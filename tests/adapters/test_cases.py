@@ -196,7 +196,7 @@ def test_a_file_that_is_missing_or_not_text_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"refuse\.jsonl: cannot be read as UTF-8"):
         read_gate(folder, SPOKEN)
     (folder / "refuse.jsonl").unlink()
-    with pytest.raises(InputError, match=r"refuse\.jsonl: cannot be read"):
+    with pytest.raises(InputError, match=r"refuse\.jsonl: there is no such file"):
         read_gate(folder, SPOKEN)
 
 

@@ -80,7 +80,7 @@ def test_what_is_not_installed_is_refused(tmp_path, registry, signer, reference)
 def test_a_prefix_of_two_versions_is_refused_and_both_are_named(tmp_path, registry):
     for end in "12":
         (tmp_path / "adapters" / "x" / ("abcd" + end * 60)).mkdir(parents=True)
-    with pytest.raises(InputError, match="2 versions fit; installed: x@abcd1"):
+    with pytest.raises(InputError, match="2 versions begin so; installed: x@abcd1"):
         registry.find("x@abcd")
 
 
@@ -208,6 +208,24 @@ def test_an_unsigned_adapter_is_refused(tmp_path, registry, signer):
     installed = registry.import_folder(write_adapter(tmp_path / "made"), "banking-lora")
     with pytest.raises(InputError, match="not signed"):
         registry.verify(installed, signer)
+
+
+def test_what_is_signed_on_the_way_in_is_read_only_and_verified(tmp_path, registry, signer):
+    stranger = Ed25519Signer(tmp_path / "elsewhere")
+    for source in (write_adapter(tmp_path / "made"), _source(tmp_path, stranger)):
+        installed = registry.import_folder(source, "banking-lora", sign_with=signer)
+        registry.verify(installed, signer)
+        assert {stat.S_IMODE(path.stat().st_mode) for path in installed.folder.iterdir()} == {0o400}
+    assert registry.versions("banking-lora") == (installed,)
+
+
+def test_a_folder_in_the_place_of_a_file_is_refused(tmp_path, registry, signer):
+    source = _source(tmp_path, signer)
+    (source / MODEL_FILE).unlink()
+    (source / MODEL_FILE).mkdir()
+    with pytest.raises(InputError, match="no regular file"):
+        registry.import_folder(source, "banking-lora")
+    assert registry.names() == ()
 
 
 def test_a_stranger_s_signature_is_refused(tmp_path, registry, signer):

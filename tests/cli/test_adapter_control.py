@@ -320,6 +320,59 @@ def test_wrong_usage_ends_with_2_and_one_clear_line(home, arguments):
     assert "Traceback" not in err
 
 
+NOT_IMPORTED = {
+    "nowhere": "there is no folder of this name",
+    "empty": "no adapter is in it; wanted a folder with adapter_config.json, adapter_model.safetensors and manifest",
+    "file": "a file and no folder",
+    "no-manifest": "only the training can write it; train it with",
+    "no-weights": "adapter_model.safetensors missing",
+    "checkpoint": "training_args.bin: a pickle can run code; copy",
+    "folder-for-weights": "adapter_model.safetensors: no regular file",
+}
+
+
+def test_a_folder_that_cannot_be_imported_is_named_with_what_is_wrong_and_what_to_do(home, tmp_path):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "file").write_text("text")
+    folders = {name: write_adapter(tmp_path / name) for name in list(NOT_IMPORTED)[3:]}
+    (folders["no-manifest"] / "manifest.json").unlink()
+    (folders["checkpoint"] / "training_args.bin").write_text("pickle")
+    for name in ("no-weights", "folder-for-weights"):
+        (folders[name] / "adapter_model.safetensors").unlink()
+    (folders["folder-for-weights"] / "adapter_model.safetensors").mkdir()
+    for name, reason in NOT_IMPORTED.items():
+        code, _, err = home.run("import", tmp_path / name, "--sign")
+        assert code == 2, name
+        assert f"{tmp_path / name} is not installed" in err
+        assert reason in err
+    assert home.json("list")["versions"] == []
+
+
+def test_a_name_that_is_not_there_is_refused_with_those_that_are(home, one):
+    for name in ("nothing", f"{one.name}@0000"):
+        code, _, err = home.run("show", name)
+        assert code == 2
+        assert one.name in err
+
+
+def test_disabling_one_version_leaves_another_that_is_live(home, one, two):
+    with home.server():
+        home.json("enable", one.served)
+        code, _, err = home.run("disable", two.served)
+        assert code == 2
+        assert f"{one.served} is live, not {two.served}" in err
+        assert home.json("list")["live"] == one.served
+        assert home.json("disable", one.served)["live"] is None
+
+
+def test_a_picture_that_cannot_be_drawn_is_refused_before_the_work(home, one, tmp_path):
+    for place in (tmp_path / "nowhere" / "x.png", tmp_path / "x.txt"):
+        for command in (("evaluate", one.served), ("train", "--data", "nowhere.jsonl", "--name", "x")):
+            code, _, err = home.run(*command, "--plot", place)
+            assert code == 2
+            assert str(place) in err
+
+
 @pytest.mark.parametrize("name", [name for name, _, _ in _COMMANDS])
 def test_every_command_explains_itself_with_an_example(home, name):
     code, out, _ = home.run(name, "--help")

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, NoReturn
 
+from teller.adapters.durable import flush_folder, write_flushed
 from teller.adapters.manifest import canonical_json, parse_json
 from teller.errors import BusyError, InputError, StoreCorrupt, StoreError
 from teller.ports import Signer
@@ -232,8 +233,8 @@ class AuditLog:
         partial = self._head_path.with_name(f"{self._head_path.name}.part")
         before = link.position - len(line)
         try:
-            _write_flushed(partial, self._head_json(link))
-            _flush_folder(self._path.parent)
+            write_flushed(partial, self._head_json(link))
+            flush_folder(self._path.parent)
             os.ftruncate(handle, before)
             at = before
             while at < link.position:
@@ -325,19 +326,3 @@ def _out_of_place(line: bytes, seq: int) -> str:
 
 def _head_body(seq: int, digest: str) -> bytes:
     return b"teller audit head\n" + canonical_json([seq, digest])
-
-
-def _write_flushed(path: Path, content: bytes) -> None:
-    handle = os.open(path, os.O_CREAT | os.O_TRUNC | os.O_WRONLY | os.O_NOFOLLOW, 0o600)
-    with os.fdopen(handle, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(handle)
-
-
-def _flush_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -22,6 +22,7 @@ from teller.turn import ValueKind
 from teller.values import Catalogue, find_values
 
 SETS = ("edge", "general", "refuse", "regulatory")
+_FILES = ("checks.toml", "actions.toml", *(f"{name}.jsonl" for name in SETS))
 _LISTS = ("must_say", "must_not_say", "values", "may_say")
 _TEXTS = ("id", "set", "family", "question", "answer", "action")
 _NEEDED = ("id", "set", "family", "question")
@@ -293,5 +294,9 @@ def _read(path: Path) -> str:
         if path.stat().st_size > _MAX_FILE_BYTES:
             raise InputError(f"{path.name}: larger than {_MAX_FILE_BYTES >> 20} MB; ask fewer questions")
         return path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError as exc:
+        raise InputError(
+            f"{path}: there is no such file; adapters.gate_cases names a folder with {', '.join(_FILES)}"
+        ) from exc
     except (OSError, UnicodeDecodeError) as exc:
         raise InputError(f"{path.name}: cannot be read as UTF-8 text ({type(exc).__name__})") from exc

@@ -125,18 +125,20 @@ class Control:
 
         Args:
             asked: who and why.
-            name: only if a version of this adapter is live or the canary; a canary alone is withdrawn.
+            name: "name" or "name@sha": only if such a version is live or the canary; a canary alone is withdrawn.
 
         Raises:
-            InputError: if another adapter is live than was named.
+            InputError: if another version is live than was named.
             StoreError: if the record cannot be written.
         """
         live = self._store.ledger.now()
         if not live.versions:
             return None
-        if name and all(version.name != name for version in live.versions):
-            raise InputError(f"{live.served or 'the base model'} is live, not {name}: nothing was changed")
-        if name and (live.version is None or live.version.name != name):
+        meant, _, prefix = name.partition("@")
+        named = [one for one in live.versions if not name or (one.name == meant and one.digest.startswith(prefix))]
+        if not named:
+            raise InputError(f"{live.served or 'the base model'} is live, not {name[:100]}: nothing was changed")
+        if live.version not in named and name:
             return await self.withdraw(asked)
         change = Change(toggle=Toggle.DISABLE, after=None, who=asked.who, why=asked.why)
         return self._flipped(change, None, (), old=live.version)
@@ -225,7 +227,7 @@ class Control:
     def _canary(self) -> Version:
         canary = self._store.ledger.now().canary
         if canary is None:
-            raise InputError("there is no canary")
+            raise InputError("there is no canary: `adapter-control canary NAME --share 0.1` begins one")
         return canary
 
     @asynccontextmanager

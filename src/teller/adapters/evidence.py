@@ -6,13 +6,14 @@ gate is asked again.
 
 from __future__ import annotations
 
-import os
 import secrets
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from teller.adapters.durable import write_flushed
 from teller.adapters.ledger import Version
 from teller.adapters.manifest import canonical_json, parse_json
 from teller.errors import InputError, StoreCorrupt, StoreError
@@ -72,12 +73,11 @@ class EvidenceStore:
         beside = path.with_name(f".{secrets.token_hex(8)}")
         try:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            with os.fdopen(os.open(beside, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "wb") as file:
-                file.write(canonical_json(asdict(mine)))
-                file.flush()
-                os.fsync(file.fileno())
+            write_flushed(beside, canonical_json(asdict(mine)))
             beside.replace(path)
         except OSError as exc:
+            with suppress(OSError):
+                beside.unlink(missing_ok=True)
             raise StoreError(f"{path}: cannot be written: {exc.strerror}") from exc
         return mine
 

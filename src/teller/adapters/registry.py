@@ -17,7 +17,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from teller.adapters.manifest import MAX_MANIFEST_BYTES, NAME, Manifest, check_name, digest_of, read_manifest
+from teller.adapters.durable import flush_folder, write_flushed
+from teller.adapters.manifest import MAX_MANIFEST_BYTES, NAME, Manifest, check_name, digest_of, read_manifest, signed
 from teller.adapters.proof import CONFIG_FILE
 from teller.adapters.tensors import LIMITS, Limits, open_regular
 from teller.adapters.weights import MANIFEST_FILE, MODEL_FILE, AdapterFacts, BaseShapes, check_files, check_folder
@@ -59,7 +60,7 @@ class Registry:
         self._root = root.absolute()
         self._limits = limits
 
-    def import_folder(self, source: Path, name: str) -> Installed:
+    def import_folder(self, source: Path, name: str, *, sign_with: Signer | None = None) -> Installed:
         """Check an adapter's folder and install a copy of it, whole or not at all.
 
         What is already installed is returned as it is; where it was damaged, the copy takes its place.
@@ -67,19 +68,20 @@ class Registry:
         Args:
             source: with adapter_config.json, adapter_model.safetensors and manifest.json.
             name: of the adapter; the manifest must have the same.
+            sign_with: its signature takes the place of the one that the manifest has.
 
         Raises:
             InputError: with the reason, if the adapter must not be loaded or has another name.
             StoreError: if it cannot be copied (disk full, say); nothing is installed.
         """
         check_name(name)
-        check_files(source)
+        check_files(source, _FILES)
         with self._locked():
             home = self._home(name)
             partial = home / f"{_PARTIAL}{secrets.token_hex(8)}"
             try:
                 partial.mkdir(mode=0o700, parents=True)
-                digest = self._copy(source, partial, name)
+                digest = self._copy(source, partial, name, sign_with)
                 return self._place(partial, home / digest)
             except OSError as exc:
                 raise StoreError(f"{name} could not be installed, nothing was changed: {exc.strerror}") from exc
@@ -98,9 +100,14 @@ class Registry:
         if at and not _PREFIX.fullmatch(prefix):
             raise InputError(f"{reference[:100]!r}: wanted name@ and 4 to 64 digits of its SHA-256")
         fitting = [one for one in versions if one.digest.startswith(prefix)]
+        if not versions:
+            have = ", ".join(self.names()[:10])
+            others = f"installed: {have}" if have else "none is installed: `adapter-control train` or `import` it first"
+            raise InputError(f"{name!r}: there is no adapter of this name; {others}")
         if not fitting or (at and len(fitting) > 1):
-            have = ", ".join(one.served for one in versions[:10]) or "no version of this name"
-            raise InputError(f"{reference[:100]!r}: {len(fitting)} versions fit; installed: {have}")
+            have = ", ".join(one.served for one in versions[:10])
+            found = f"{len(fitting)} versions begin so" if fitting else "no version begins so"
+            raise InputError(f"{reference[:100]!r}: {found}; installed: {have}")
         return fitting[0]
 
     def versions(self, name: str) -> tuple[Installed, ...]:
@@ -216,10 +223,16 @@ class Registry:
         finally:
             os.close(handle)
 
-    def _copy(self, source: Path, partial: Path, name: str) -> str:
+    def _copy(self, source: Path, partial: Path, name: str, sign_with: Signer | None) -> str:
         """Copy, then check the copy: the source may change meanwhile. Gives the digest of the content."""
         for file in _FILES:
             _copy_file(source / file, partial / file, self._limits.file_bytes)
+        if sign_with:
+            path = partial / MANIFEST_FILE
+            mine = signed(read_manifest(path.read_bytes()), sign_with)
+            path.unlink()
+            write_flushed(path, mine.to_json())
+            path.chmod(0o400)
         facts = check_folder(partial, limits=self._limits)
         if facts.manifest is None or facts.manifest.name != name:
             found = facts.manifest.name if facts.manifest else ""
@@ -232,8 +245,8 @@ class Registry:
         if not folder.exists():
             partial.chmod(0o500)
             partial.rename(folder)
-            _flush_folder(folder.parent)
-            _flush_folder(self._root)
+            flush_folder(folder.parent)
+            flush_folder(self._root)
         at = folder.stat().st_mtime
         return Installed(folder.parent.name, folder.name, folder, at)
 
@@ -252,7 +265,10 @@ def check_signature(manifest: Manifest, signer: Signer) -> None:
         StoreError: if the keys cannot be read.
     """
     if not manifest.signature or not manifest.public_key:
-        raise InputError(f"{manifest.name}: not signed; wanted a manifest that a trusted key signed")
+        raise InputError(
+            f"{manifest.name}: not signed; wanted a manifest that a trusted key signed. If you vouch for it, "
+            "`adapter-control import --sign` signs it with this installation's key"
+        )
     key = bytes.fromhex(manifest.public_key)
     if not signer.trusts(key):
         raise InputError(
@@ -312,11 +328,3 @@ def _discard(folder: Path) -> None:
 def _remove_if_empty(folder: Path) -> None:
     if folder.is_dir() and not any(folder.iterdir()):
         folder.rmdir()
-
-
-def _flush_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

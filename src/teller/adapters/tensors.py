@@ -147,13 +147,12 @@ def open_regular(path: Path, *, max_bytes: int) -> BufferedReader:
         if isinstance(exc, FileNotFoundError | PermissionError | NotADirectoryError):
             raise InputError(f"{path.name}: {exc.strerror}") from exc
         raise StoreError(f"{path.name}: cannot be opened: {exc.strerror}") from exc
-    file = os.fdopen(handle, "rb")
     state = os.fstat(handle)
     if not stat.S_ISREG(state.st_mode) or state.st_size > max_bytes:
-        file.close()
+        os.close(handle)
         found = f"{state.st_size} bytes" if stat.S_ISREG(state.st_mode) else "no regular file"
         raise InputError(f"{path.name}: {found}; wanted a file of at most {max_bytes} bytes")
-    return file
+    return os.fdopen(handle, "rb")
 
 
 def tensor_digests(folder: Path) -> dict[str, str]:

@@ -25,7 +25,7 @@ from teller.adapters.manifest import (
 from teller.adapters.proof import CONFIG_FILE, base_tensor_name, check_config, check_trained, lora_module, scale_of
 from teller.adapters.screen import Spectrum, compared, spectrum
 from teller.adapters.tensors import BASE_LIMITS, LIMITS, Limits, Tensor, TensorFile, open_regular, weight_files
-from teller.errors import InputError
+from teller.errors import InputError, StoreError
 
 MODEL_FILE = "adapter_model.safetensors"
 MANIFEST_FILE = "manifest.json"
@@ -156,19 +156,38 @@ def check_folder(
     return facts
 
 
-def check_files(folder: Path) -> None:
-    """Check that a folder has no pickle and no link, for an engine might prefer it to what was checked.
+def check_files(folder: Path, wanted: Sequence[str] = (CONFIG_FILE, MODEL_FILE)) -> None:
+    """Check that a folder has what is wanted, and no pickle and no link: an engine might prefer it to what was checked.
 
     Raises:
-        InputError: naming what it has; or if it is no folder.
+        InputError: naming what it has or lacks; or if it is no folder.
+        StoreError: if it cannot be looked into.
     """
-    if not folder.is_dir():
-        raise InputError(f"{folder.name}: no folder; wanted one with {CONFIG_FILE} and {MODEL_FILE}")
-    for path in sorted(folder.iterdir()):
+    listed = f"{', '.join(wanted[:-1])} and {wanted[-1]}"
+    try:
+        there = {path.name: path for path in sorted(folder.iterdir())}
+    except (FileNotFoundError, NotADirectoryError) as exc:
+        found = "a file and no folder" if isinstance(exc, NotADirectoryError) else "there is no folder of this name"
+        raise InputError(f"{found}; wanted the folder that holds {listed}") from exc
+    except OSError as exc:
+        raise StoreError(f"{folder.name}: cannot be read: {exc.strerror}") from exc
+    missing = [name for name in wanted if name not in there]
+    if len(missing) == len(wanted):
+        raise InputError(f"no adapter is in it; wanted a folder with {listed}")
+    for path in there.values():
         if path.suffix.lower() in _PICKLES:
-            raise InputError(f"{path.name}: a pickle can run code; wanted {MODEL_FILE} alone")
+            raise InputError(
+                f"{path.name}: a pickle can run code; copy {listed} into a folder of their own, without pickles"
+            )
         if path.is_symlink():
             raise InputError(f"{path.name}: a symlink; wanted the file itself")
+    if missing == [MANIFEST_FILE]:
+        raise InputError(
+            f"{MANIFEST_FILE} is missing: it says what the adapter was trained on and that nothing but LoRA matrices "
+            "was, and only the training can write it; train it with `adapter-control train`"
+        )
+    if missing:
+        raise InputError(f"{' and '.join(missing)} missing; wanted a folder with {listed}")
 
 
 def read_config(path: Path) -> dict[str, Any]:

@@ -22,7 +22,8 @@ _Purge = Annotated[bool, typer.Option("--purge", help="Remove its answers from t
 def import_adapter(
     context: typer.Context,
     folder: Annotated[
-        Path, typer.Argument(help="With adapter_config.json, adapter_model.safetensors and manifest.json.")
+        Path,
+        typer.Argument(metavar="FOLDER", help="With adapter_config.json, adapter_model.safetensors and manifest.json."),
     ],
     name: Annotated[
         str | None, typer.Option(help="Name that its manifest must have; default: whatever it has.")
@@ -65,7 +66,7 @@ def enable(
 
 def disable(
     context: typer.Context,
-    name: Annotated[str, typer.Argument(metavar="[NAME]", help="Only if this adapter is live.")] = "",
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Only if this adapter, or this version, is live.")] = "",
     purge: _Purge = False,
     reason: Reason = "",
     who: Who = None,
@@ -74,7 +75,7 @@ def disable(
     """Give new calls the base model, at once; waits for no engine."""
     desk = the_desk(context)
     before = desk.store.ledger.now()
-    flipped = asyncio.run(desk.control.disable(asked_by(who, reason), name.partition("@")[0]))
+    flipped = asyncio.run(desk.control.disable(asked_by(who, reason), name))
     if flipped is None:
         if as_json:
             print_json({"done": None, "live": None})
@@ -105,9 +106,7 @@ def rollback(
 
 def canary(  # noqa: PLR0913  one for each option
     context: typer.Context,
-    name: Annotated[
-        str | None, typer.Argument(metavar="[NAME]", help="Version that a share of new calls gets.")
-    ] = None,
+    name: Annotated[str | None, typer.Argument(metavar="NAME", help="Version that a share of new calls gets.")] = None,
     share: Annotated[
         float | None, typer.Option(help="Of new calls, above 0 to 0.5. Default: adapters.canary_share.")
     ] = None,

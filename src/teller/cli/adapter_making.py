@@ -54,10 +54,12 @@ def train(  # noqa: PLR0913  one for each option
 
     What was interrupted goes on with the same command. It is not live afterwards: `evaluate` and `enable` it.
     """
-    from teller.cli.adapter_plots import plot_training
+    from teller.cli.adapter_plots import check_picture, plot_training
     from teller.training.lora import train as run
     from teller.training.recipe import Recipe
 
+    if plot is not None:
+        check_picture(plot)
     desk = the_desk(context)
     output = desk.home.adapters / ".training" / name
     given = {
@@ -132,8 +134,10 @@ def evaluate(context: typer.Context, name: Name, plot: _Plot = None, who: Who = 
     does not pass.
     """
     from teller.adapter_desk import evaluate as evaluated
-    from teller.cli.adapter_plots import plot_verdict
+    from teller.cli.adapter_plots import check_picture, plot_verdict
 
+    if plot is not None:
+        check_picture(plot)
     desk = the_desk(context)
     with _bar("answers") as told:
         verdict, evidence = asyncio.run(evaluated(desk, name, by=asked_by(who, "").who, told=told))

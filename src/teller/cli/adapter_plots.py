@@ -16,6 +16,18 @@ _SUFFIXES = (".png", ".svg", ".pdf")
 _ON, _OFF = "#1f6f8b", "#b9c4c9"
 
 
+def check_picture(path: Path) -> None:
+    """That a picture can be drawn there, before the work that it is of.
+
+    Raises:
+        EngineUnavailable: if matplotlib is missing.
+        InputError: if its name has no known ending, or its folder is not there.
+    """
+    if not path.absolute().parent.is_dir() or path.is_dir():
+        raise InputError(f"{path}: cannot be written: " + ("a folder" if path.is_dir() else "its folder is not there"))
+    _figure(path)
+
+
 def plot_training(path: Path, name: str, losses: Sequence[float], held_out: Sequence[tuple[int, float]]) -> None:
     """Loss by step, and what was measured on held-out data.
 
