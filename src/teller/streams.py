@@ -1,4 +1,4 @@
-"""A streamed answer under time limits: what the engines that ask a server share. No network here.
+"""Waits and streamed answers under time limits: what the engines that ask a server share. No network here.
 
 A server can refuse, open and then say nothing, stall half-way, break off, or end in good order with half an answer.
 Here each becomes one of our errors, in time; and a request is repeated only while nothing has been given on.
@@ -7,12 +7,15 @@ Here each becomes one of our errors, in time; and a request is repeated only whi
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+import types
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Generator
 from contextlib import aclosing
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 from teller.errors import ConfigError, EngineError, EngineTimeout, EngineUnavailable
 
+_T = TypeVar("_T")
 _BACKOFF_S = 0.2
 _TRY_LATER = frozenset({408, 409, 425, 429, 500, 502, 503, 504})
 
@@ -47,6 +50,36 @@ class Limits:
     def __post_init__(self) -> None:
         if self.first_s <= 0 or self.stall_s <= 0 or self.attempts < 1:
             raise ConfigError(f"waits are above 0 s and attempts at least 1, got {self}")
+
+
+async def within(seconds: float, work: Coroutine[Any, Any, _T]) -> _T:
+    """What a coroutine returns; a timer is set only once it waits for something, and most that serve a hit never do.
+
+    Raises:
+        TimeoutError: if it waits until `seconds` after its beginning; it is cancelled then.
+    """
+    until = asyncio.get_running_loop().time() + seconds
+    try:
+        waits_for = work.send(None)
+    except StopIteration as done:
+        return done.value  # type: ignore[no-any-return]
+    async with asyncio.timeout_at(until):
+        return await _go_on(work, waits_for)
+
+
+@types.coroutine
+def _go_on(work: Coroutine[Any, Any, _T], waits_for: Any) -> Generator[Any, Any, _T]:
+    """The rest of a coroutine that has come to its first wait."""
+    while True:
+        resume: Callable[[Any], Any]
+        try:
+            resume, given = work.send, (yield waits_for)
+        except BaseException as exc:  # noqa: BLE001  the coroutine's own, a cancellation above all
+            resume, given = work.throw, exc
+        try:
+            waits_for = resume(given)
+        except StopIteration as done:
+            return done.value  # type: ignore[no-any-return]
 
 
 async def whole_answer(

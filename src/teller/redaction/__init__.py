@@ -37,12 +37,13 @@ from collections.abc import Iterable, Sequence
 from teller.redaction import digits, letters, people
 from teller.redaction.cleaning import MAX_CHARACTERS, clean
 from teller.redaction.scene import Scene, Secret, look
-from teller.turn import Question, Redaction, Transcript
-from teller.values import Catalogue, find_values
+from teller.turn import Question, Redaction, Transcript, Value, ValueKind
+from teller.values import Catalogue, find_values, values_of
 
 __all__ = ["MAX_CHARACTERS", "nothing_heard", "redact"]
 
 _NO_NAMES = Catalogue.empty()
+_UNSETTLED = frozenset({ValueKind.DATE, ValueKind.MONEY})
 _PLACEHOLDER = re.compile(r"\[([a-z]+(?:-[a-z]+)?)(?: (\d{1,3}))?\]")
 
 
@@ -65,7 +66,10 @@ def redact(
         InputError: if the text is empty once cleaned, or longer than MAX_CHARACTERS.
     """
     text = clean(transcript.text)
-    secrets = _secrets(text)
+    scene = look(text, None, _NO_NAMES)
+    secrets = _secrets(scene)
+    if not secrets:
+        return Redaction(Question(text, _values(scene, catalogue, today, currency), (), transcript.confidence), {})
     redacted, slots = _replaced(text, secrets)
     question = Question(
         text=redacted,
@@ -81,10 +85,17 @@ def nothing_heard(confidence: float) -> Question:
     return Question(text="", confidence=confidence)
 
 
-def _secrets(text: str) -> list[Secret]:
+def _values(scene: Scene, catalogue: Catalogue, today: datetime.date | None, currency: str) -> tuple[Value, ...]:
+    """The values of a text without secrets: those that were seen, unless a name, the day or the currency matters."""
+    kinds = {value.kind for value, _, _ in scene.values}
+    if _UNSETTLED.isdisjoint(kinds) and not any(catalogue.may_begin(item) for item in scene.items):
+        return tuple([value for value, _, _ in scene.values])
+    return values_of(scene.items, catalogue, today=today, currency=currency)
+
+
+def _secrets(scene: Scene) -> list[Secret]:
     """All secrets of a clean text, in order; looks again until nothing is left."""
     found: list[Secret] = []
-    scene = look(text, None, _NO_NAMES)
     while new := _apart(_candidates(scene), found):
         found = sorted([*found, *new], key=lambda secret: secret.start)
         scene = scene.without(found, _NO_NAMES)

@@ -47,6 +47,8 @@ def _too_long(length: int) -> InputError:
 
 
 def _plain(text: str) -> str:
+    if text.isascii() and text.isprintable() and "`" not in text:
+        return text
     text = _AFTER_DIGIT.sub(lambda match: f".{_FRACTIONS[match.group(1)]}", text)
     for sign, decimals in _FRACTIONS.items():
         text = text.replace(sign, f"0.{decimals}")

@@ -76,6 +76,7 @@ _OTHER_CODES = word_set(
 )
 _EXACT = {"sort-code": 6, "account": 8}  # digits after which another number may follow at once
 _FARTHEST_CUE = 8
+_SHORTEST_RUN = min(cue.lengths.start for cue in _CUES)
 _AFTER_DIGITS = word_set(") * , um uh er")
 _IS = word_set("is was are 's : = it's its as be number no to now currently reads i got me sent said says on")
 # Said plainly, these are what they are, though they look like a date or an amount.
@@ -85,7 +86,14 @@ _OWN = frozenset({"pin", "cvv", "code", "dob", "sort-code"})
 def find(scene: Scene) -> Iterator[Secret]:
     """Secrets made of digits."""
     stretches = list(runs(scene))
-    secrets = [secret for run in stretches for secret in _in_run(scene, run)]
+    secrets = [
+        secret
+        for run in stretches
+        if sum([len(atom.digits) for atom in run]) >= _SHORTEST_RUN
+        for secret in _in_run(scene, run)
+    ]
+    if not stretches:
+        return
     yield from secrets
     taken = {position for secret in secrets for position in range(secret.start, secret.end)}
     yield from _scattered([atom for run in stretches for atom in run if atom.start not in taken])
@@ -288,7 +296,7 @@ def _cue_ending(scene: Scene, k: int) -> _Cue | None:
     """The longest cue whose last word is item k."""
     word = scene.word(k).removesuffix("'s")
     for cue in _BY_LAST_WORD.get(word, ()):
-        words = tuple(scene.word(n) for n in range(k - len(cue.words) + 1, k))
-        if words == cue.words[:-1]:
+        first = k - len(cue.words) + 1
+        if first >= 0 and scene.plain[first:k] == cue.words[:-1]:
             return None if word == "code" and scene.word(k - 1) in _OTHER_CODES else cue
     return None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from teller.redaction.scene import Scene, Secret
 from teller.values.reading import Item, word_list, word_set
@@ -62,6 +62,7 @@ _ORDINAL = re.compile(r"1st|2nd|3rd|[04-9]th")
 _PASSPORT = re.compile(r"(?=(?:.*\d){6})[a-z0-9]{7,10}")
 _SECRET_WORDS = frozenset({("password",), ("memorable", "word"), ("secret", "word"), ("memorable", "place")})
 
+_CUES = frozenset({"@", "at", "password", "word", "place"})
 _NOT_SAID = word_set(
     "wrong incorrect not expired forgotten lost locked required needed correct safe stolen invalid weak"
 )
@@ -69,14 +70,18 @@ _NOT_SAID = word_set(
 
 def find(scene: Scene) -> Iterator[Secret]:
     """Secrets with letters in them."""
-    for i, item in enumerate(scene.items):
-        text = item.text
-        if text in {"@", "at"}:
-            yield from _email(scene, i)
-        if text in {"password", "word", "place"}:
-            yield from _password(scene, i)
-    yield from _ibans(scene)
-    yield from _chunked(scene)
+    if not _CUES.isdisjoint(scene.said):
+        for i, item in enumerate(scene.items):
+            text = item.text
+            if text in {"@", "at"}:
+                yield from _email(scene, i)
+            if text in {"password", "word", "place"}:
+                yield from _password(scene, i)
+    if scene.has_numbers:  # each of these has digits
+        texts = [_text(item) for item in scene.items]
+        yield from _ibans(scene, texts)
+        yield from _chunked(scene)
+        yield from _national_insurance(scene, texts)
 
 
 def _text(item: Item) -> str:
@@ -154,23 +159,22 @@ def _mailbox(scene: Scene, i: int, *, greedy: bool) -> tuple[int, bool]:
     return first, joined
 
 
-def _ibans(scene: Scene) -> Iterator[Secret]:
+def _ibans(scene: Scene, texts: Sequence[str]) -> Iterator[Secret]:
     done = 0
-    for i, item in enumerate(scene.items):
-        start = _text(item)
-        if i < done or item.number is not None or not (start in _IBAN_LENGTHS or (len(start) == 1 and start.isalpha())):
+    for i, start in enumerate(texts):
+        if i < done or not (start in _IBAN_LENGTHS or (len(start) == 1 and start.isalpha())):
             continue
-        after = _iban(scene, i)
+        after = _iban(scene, texts, i)
         if after:
-            yield Secret("iban", item.start, scene.items[after - 1].end)
+            yield Secret("iban", scene.items[i].start, scene.items[after - 1].end)
             done = after
 
 
-def _iban(scene: Scene, i: int) -> int:
+def _iban(scene: Scene, texts: Sequence[str], i: int) -> int:
     """The index after an IBAN, whole or broken off, that begins at item i; 0 if none does."""
     code, after, length = "", i, 34
     for k in range(i, min(i + 60, len(scene.items))):
-        item, text = scene.items[k], _text(scene.items[k])
+        item, text = scene.items[k], texts[k]
         if item.text in _PARTS or item.is_placeholder:
             if item.is_placeholder or not code:
                 break
@@ -179,7 +183,7 @@ def _iban(scene: Scene, i: int) -> int:
         if not text.isalnum() or (word and len(code) not in {0, 4}) or len(text) > length - len(code):
             break
         code, after = code + text, k + 1
-        if len(code) >= 4 and (code[:2] not in _IBAN_LENGTHS or not code[2:4].isdecimal()):
+        if len(code) >= 3 and (code[:2] not in _IBAN_LENGTHS or not code[2:4].isdecimal()):
             return 0
         length = _IBAN_LENGTHS.get(code[:2], 34)
         if len(code) >= length:
@@ -206,13 +210,14 @@ def _chunked(scene: Scene) -> Iterator[Secret]:
     for n, (text, start, end) in enumerate(chunks):
         following = chunks[n + 1] if n + 1 < len(chunks) else ("", 0, 0)
         near = following[1] == end + 1
+        if text.isalpha() and text != "gir":  # the one postcode whose first part has no digit
+            continue
         if _is_postcode(text):
             yield Secret("postcode", start, end)
         elif near and _is_postcode(f"{text} {following[0]}"):
             yield Secret("postcode", start, following[2])
         elif _PASSPORT.fullmatch(text) and not text.isdecimal() and "passport" in _words_before(chunks, n):
             yield Secret("passport", start, end)
-    yield from _national_insurance(scene)
 
 
 def _chunks(scene: Scene) -> Iterator[tuple[str, int, int]]:
@@ -239,28 +244,27 @@ def _words_before(chunks: list[tuple[str, int, int]], n: int) -> set[str]:
     return {text for text, _, _ in chunks[max(0, n - 6) : n]}
 
 
-def _national_insurance(scene: Scene) -> Iterator[Secret]:
+def _national_insurance(scene: Scene, texts: Sequence[str]) -> Iterator[Secret]:
     """Two letters, six digits, a letter from A to D (HMRC manual NIM39110), written or spelled."""
-    for i in range(len(scene.items)):
-        digits, last = _six_digits(scene, i)
-        letter = _text(scene.items[last]) if digits and last < len(scene.items) else ""
+    for i, text in enumerate(texts):
+        last = _after_six_digits(texts, i) if text.isdecimal() else 0
+        letter = texts[last] if 0 < last < len(texts) else ""
         if len(letter) != 1 or letter not in "abcd":
             continue
-        two, one = _text(scene.items[i - 1]) if i else "", _text(scene.items[i - 2]) if i > 1 else ""
+        two, one = texts[i - 1] if i else "", texts[i - 2] if i > 1 else ""
         if len(two) == 2 and two.isalpha():
             yield Secret("ni", scene.items[i - 1].start, scene.items[last].end)
         elif len(two) == len(one) == 1 and two.isalpha() and one.isalpha():
             yield Secret("ni", scene.items[i - 2].start, scene.items[last].end)
 
 
-def _six_digits(scene: Scene, i: int) -> tuple[str, int]:
-    """Six digits from item i in one or more numbers, and the index after them; empty if there are not."""
+def _after_six_digits(texts: Sequence[str], i: int) -> int:
+    """The index after six digits in one or more numbers from item i; 0 if there are not."""
     digits, k = "", i
-    while len(digits) < 6 and k < min(i + 8, len(scene.items)):
-        text = _text(scene.items[k])
-        if text.isdecimal():
-            digits += text
-        elif not digits or scene.items[k].text != "-":
-            return "", k
+    while len(digits) < 6 and k < min(i + 8, len(texts)):
+        if texts[k].isdecimal():
+            digits += texts[k]
+        elif texts[k] != "-":
+            return 0
         k += 1
-    return (digits, k) if len(digits) == 6 else ("", k)
+    return k if len(digits) == 6 else 0

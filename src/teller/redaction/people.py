@@ -27,6 +27,7 @@ _BY_LAST_WORD = {
     last: tuple(cue for cue in (*_SURE, *_UNSURE) if cue[-1] == last)
     for last in {cue[-1] for cue in (*_SURE, *_UNSURE)}
 }
+_CUES = frozenset(_BY_LAST_WORD) | {"speaking", "here"}
 _SPEAKING = frozenset({"speaking", "calling", "here", "again"})
 _NO_NAME = NOT_NAMES | word_set(
     "abroad afraid already asking back being british calling changed changing correct deceased different double "
@@ -50,6 +51,8 @@ _FARTHEST_BIRTH = 8
 
 def find(scene: Scene) -> Iterator[Secret]:
     """Names and addresses."""
+    if not scene.has_numbers and _CUES.isdisjoint(scene.said):
+        return
     valued = {
         i for value, first, after in scene.values if value.kind is not ValueKind.COUNT for i in range(first, after)
     }
@@ -65,7 +68,7 @@ def find(scene: Scene) -> Iterator[Secret]:
 
 def births(scene: Scene) -> Iterator[Secret]:
     """Dates of birth: dates of the calendar that stand near "born" or "birthday"."""
-    for value, first, after in scene.values:
+    for value, first, after in () if _BIRTH.isdisjoint(scene.said) else scene.values:
         if value.kind is not ValueKind.DATE or not _CALENDAR.fullmatch(value.canonical.split(":")[0]):
             continue
         if _born_before(scene, first) or _born_after(scene, after):

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
 from enum import IntEnum
+from typing import NamedTuple
 
 from teller.redaction.scene import Scene
 from teller.turn import Value, ValueKind
@@ -42,8 +42,7 @@ _LONGEST_KEPT = {  # digits of a typed value that may stay
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Atom:
+class Atom(NamedTuple):
     """One number of a run.
 
     Attributes:
@@ -79,6 +78,8 @@ class Atom:
 
 def runs(scene: Scene) -> Iterator[list[Atom]]:
     """The runs of a scene, in order."""
+    if not scene.has_numbers:
+        return
     for run in _joined(scene):
         yield [_beside(run, n) for n in range(len(run))]
 
@@ -91,10 +92,10 @@ def _beside(run: Sequence[Atom], n: int) -> Atom:
     atom = run[n]
     beside = [run[k] for k in (n - 1, n + 1) if 0 <= k < len(run) and run[max(k, n)].parted is not Parted.BY_WORD]
     if atom.amount and any(_is_code(other) for other in beside):
-        atom = replace(atom, amount=False)
+        atom = atom._replace(amount=False)
     unsure = atom.value is ValueKind.MONEY or (atom.value is ValueKind.DATE and atom.one_by_one)
     if unsure and any(other.value is None and len(other.digits) > 2 for other in beside):
-        return replace(atom, value=None)
+        return atom._replace(value=None)
     return atom
 
 
@@ -110,7 +111,7 @@ def _joined(scene: Scene) -> Iterator[list[Atom]]:
     for i, item in enumerate(scene.items):
         atom = _atom(item, i) or (_mistaken(scene, i, run[-1]) if run and not between else None)
         if atom is not None:
-            run.append(replace(atom, parted=parted, value=values.get(i)))
+            run.append(atom._replace(parted=parted, value=values.get(i)))
             between, parted = 0, Parted.NOT
         elif run and between < _MOST_BETWEEN and item.text in _BETWEEN:
             between += 1

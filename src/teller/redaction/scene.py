@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import NamedTuple
 
 from teller.turn import Value
 from teller.values import Catalogue, values_of
@@ -11,8 +12,7 @@ from teller.values.numbers import join_numbers
 from teller.values.reading import Item, tokens
 
 
-@dataclass(frozen=True, slots=True)
-class Secret:
+class Secret(NamedTuple):
     """Personal data of a kind, from character `start` up to `end`."""
 
     kind: str
@@ -28,18 +28,22 @@ class Scene:
         words: its words, digit strings and signs; a secret that was taken out is one placeholder.
         items: the same with numbers joined.
         values: typed values, relative dates left as they are, each with the index of its first item and the one after.
+        plain: the items in lower case; empty for numbers and placeholders.
+        said: the same without order, so that a rule whose words are not among them is passed at once.
+        has_numbers: whether anything in it counts or is digits; most secrets have some.
     """
 
     text: str
     words: Sequence[Item]
     items: Sequence[Item]
     values: Sequence[tuple[Value, int, int]]
+    plain: tuple[str, ...]
+    said: frozenset[str]
+    has_numbers: bool
 
     def word(self, i: int) -> str:
         """The item at i in lower case; empty for numbers, placeholders and outside the text."""
-        if not 0 <= i < len(self.items) or self.items[i].number is not None or self.items[i].is_placeholder:
-            return ""
-        return self.items[i].text
+        return self.plain[i] if 0 <= i < len(self.plain) else ""
 
     def without(self, secrets: Sequence[Secret], catalogue: Catalogue) -> Scene:
         """The scene with secrets, in order, taken out."""
@@ -50,7 +54,11 @@ def look(text: str, words: Sequence[Item] | None, catalogue: Catalogue) -> Scene
     """A scene of a text, or of words that stand for parts of it."""
     words = tokens(text) if words is None else words
     items = join_numbers(words, text)
-    return Scene(text, words, items, list(_placed(items, values_of(items, catalogue))))
+    plain = tuple(["" if item.number is not None or item.is_placeholder else item.text for item in items])
+    has_numbers = "" in plain or any(word.isdecimal() for word in plain)
+    return Scene(
+        text, words, items, list(_placed(items, values_of(items, catalogue))), plain, frozenset(plain), has_numbers
+    )
 
 
 def _placed(items: Sequence[Item], values: Sequence[Value]) -> Iterator[tuple[Value, int, int]]:
@@ -75,4 +83,4 @@ def _replaced(words: Sequence[Item], secrets: Sequence[Secret]) -> Iterator[Item
             yield word
         elif not inside:
             inside = True
-            yield replace(word, text=f"[{secret.kind}]", raw=f"[{secret.kind}]", start=secret.start, end=secret.end)
+            yield Item(f"[{secret.kind}]", f"[{secret.kind}]", secret.start, secret.end, word.glued)

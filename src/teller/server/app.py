@@ -1,7 +1,8 @@
 """The web application: the page, health, metrics, questions over HTTP, calls over WebSocket. No decisions.
 
 `POST /api/ask` takes {"text": ...} as JSON, or a sound file; `/ws` is described in `messages.py` and `line.py`. Every
-error has the one shape of `failures.py`.
+error has the one shape of `failures.py`. Routes take the request as it is: FastAPI's reading of parameters would cost a
+question from the cache as much as its answer.
 """
 
 from __future__ import annotations
@@ -13,7 +14,6 @@ from pathlib import Path
 
 import numpy as np
 from fastapi import FastAPI
-from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, JSONResponse, Response
 from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
@@ -31,8 +31,9 @@ from teller.server.guard import SUBPROTOCOL, Guard
 from teller.server.limits import Lines, RateLimit, ServerLimits, caller_key
 from teller.server.line import Line, closing_turn
 from teller.server.live import Live
-from teller.server.messages import parse_question, turn_view
+from teller.server.messages import AskAnswer, parse_question
 from teller.server.readings import of_lines
+from teller.streams import within
 from teller.telemetry import Telemetry
 from teller.telemetry.trace_ids import CURRENT_TRACE, trace_id_of
 from teller.turn import Done, Sound, Speech, Transcript, TurnRecord
@@ -40,6 +41,9 @@ from teller.turn import Done, Sound, Speech, Transcript, TurnRecord
 CALL_HEADER = "Teller-Call"
 _READ_S = 30.0  # longest wait for a request's body, and for a sound file to be read
 _READY_S = 10.0  # longest wait for the engines' state
+_SPEAK = dict.fromkeys(("1", "true", "t", "yes", "y", "on"), True) | dict.fromkeys(
+    ("0", "false", "f", "no", "n", "off"), False
+)
 _STATIC = Path(__file__).parent / "static"
 
 
@@ -66,16 +70,15 @@ def make_app(bot: Bot, limits: ServerLimits, telemetry: Telemetry | None = None)
     )
     app.state.lines = lines
     routes = _Routes(bot, limits, lines, rate)
+    app.add_route("/api/ask", routes.ask, methods=["POST"])
     app.add_api_route("/", routes.page, methods=["GET"])
     app.add_api_route("/healthz", routes.healthz, methods=["GET"])
     app.add_api_route("/readyz", routes.readyz, methods=["GET"])
-    app.add_api_route("/api/ask", routes.ask, methods=["POST"])
     app.add_api_route("/api/sounds/{name}", routes.sound, methods=["GET"])
     app.add_api_websocket_route("/ws", routes.call)
     app.mount("/static", StaticFiles(directory=_STATIC))
     app.add_exception_handler(TellerError, _on_error)
     app.add_exception_handler(HTTPException, _on_refusal)
-    app.add_exception_handler(RequestValidationError, _on_wrong_parameter)
     if telemetry is not None:
         telemetry.watch(of_lines(lines))
         app.add_api_route("/metrics", _Scrape(telemetry).metrics, methods=["GET"])
@@ -115,16 +118,15 @@ class _Routes:
         calls = {"active": self._lines.active, "free": self._lines.free}
         return JSONResponse({"ready": ready, "engines": engines, "calls": calls}, status_code=200 if ready else 503)
 
-    async def ask(self, request: Request, speak: bool = False) -> JSONResponse:
-        kept = self._kept_call(request)
+    async def ask(self, request: Request) -> Response:
+        speak, kept = _is_to_be_spoken(request), self._kept_call(request)
         heard = await self._read_question(request)
         with self._lines.hold():
             kept = kept or self._calls.begin()
             CURRENT_TRACE.set(trace_id_of(kept.call.id))
-            async with asyncio.timeout(self._limits.max_turn_s):
-                record, sound = await self._answer(heard, kept.call, speak=speak)
+            record, sound = await within(self._limits.max_turn_s, self._answer(heard, kept.call, speak=speak))
         url = f"/api/sounds/{self._sounds.keep(sound.to_wav())}" if sound else None
-        return JSONResponse(turn_view(record) | {"call": kept.token, "audio_url": url})
+        return Response(AskAnswer.of(record, kept.token, url).model_dump_json(), media_type="application/json")
 
     async def sound(self, name: str) -> Response:
         wav = self._sounds.get(name)
@@ -166,19 +168,12 @@ class _Routes:
         return Speech(pcm)
 
     async def _read_body(self, request: Request) -> bytes:
-        limit = self._limits.max_message_bytes
-        body = bytearray()
         try:
-            async with asyncio.timeout(_READ_S):
-                async for piece in request.stream():
-                    body += piece
-                    if len(body) > limit:
-                        raise HTTPException(413, f"a request has at most {limit} bytes")
+            return await within(_READ_S, _whole_body(request, self._limits.max_message_bytes))
         except TimeoutError:
             raise HTTPException(408, "the request came in too slowly") from None
         except ClientDisconnect:
             raise HTTPException(400, "the request broke off") from None
-        return bytes(body)
 
     async def _answer(self, heard: Transcript | Speech, call: Call, *, speak: bool) -> tuple[TurnRecord, Pcm | None]:
         sounds: list[Pcm] = []
@@ -201,6 +196,24 @@ class _Scrape:
         return Response(body, headers={"Content-Type": content_type})
 
 
+async def _whole_body(request: Request, limit: int) -> bytes:
+    body = bytearray()
+    async for piece in request.stream():
+        body += piece
+        if len(body) > limit:
+            raise HTTPException(413, f"a request has at most {limit} bytes")
+    return bytes(body)
+
+
+def _is_to_be_spoken(request: Request) -> bool:
+    if not request.scope["query_string"]:
+        return False
+    said = _SPEAK.get(request.query_params.get("speak", "false").lower())
+    if said is None:
+        raise HTTPException(400, "'speak' is neither true nor false")
+    return said
+
+
 def _joined(sounds: list[Pcm]) -> Pcm | None:
     return Pcm(np.concatenate([one.samples for one in sounds]), sounds[0].rate_hz) if sounds else None
 
@@ -215,8 +228,3 @@ async def _on_refusal(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     request.app.state.lines.failures[STATUS_CODES.get(error.status_code, "refused")] += 1
     return refusal(error.status_code, error.detail, headers=error.headers)
-
-
-async def _on_wrong_parameter(request: Request, _: Exception) -> Response:
-    request.app.state.lines.failures["bad_input"] += 1
-    return refusal(400, "'speak' is neither true nor false")

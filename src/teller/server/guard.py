@@ -10,12 +10,12 @@ import base64
 import binascii
 import hmac
 import math
-from collections.abc import Mapping
-from types import MappingProxyType
+from collections.abc import Iterable
+from functools import lru_cache
 from typing import Final
 from urllib.parse import urlsplit
 
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -28,19 +28,19 @@ _LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 _OPEN_PATHS: Final = frozenset({"/", "/dashboard", "/healthz"})  # and /static/: nothing secret is there
 _OPERATOR_PATHS: Final = frozenset({"/metrics", "/readyz"})  # asked for all day long, by whoever has the token
 _SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
-_SAFE_HEADERS: Final[Mapping[str, str]] = MappingProxyType(
-    {
-        "Content-Security-Policy": (
-            "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; object-src 'none'"
-        ),
-        "X-Content-Type-Options": "nosniff",
-        "X-Frame-Options": "DENY",
-        "Referrer-Policy": "no-referrer",
-        "Permissions-Policy": "microphone=(self), camera=(), geolocation=()",
-        "Cross-Origin-Opener-Policy": "same-origin",
-        "Cross-Origin-Resource-Policy": "same-origin",
-    }
+_SAFE_HEADERS: Final = (
+    (
+        b"content-security-policy",
+        b"default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; object-src 'none'",
+    ),
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"permissions-policy", b"microphone=(self), camera=(), geolocation=()"),
+    (b"cross-origin-opener-policy", b"same-origin"),
+    (b"cross-origin-resource-policy", b"same-origin"),
 )
+_OURS: Final = frozenset({name for name, _ in _SAFE_HEADERS} | {b"cache-control"})
 
 
 class Guard:
@@ -64,10 +64,8 @@ class Guard:
             nonlocal started
             started = True
             if message["type"].endswith("http.response.start"):
-                headers = MutableHeaders(scope=message)
-                _add_headers(headers, scope["path"])
-                if message["status"] >= 400 and scope.get("method") not in _SAFE_METHODS:
-                    headers["Connection"] = "close"  # or a body that was refused would be read to its end
+                refused = message["status"] >= 400 and scope.get("method") not in _SAFE_METHODS
+                message["headers"] = _with_ours(message["headers"], scope["path"], close=refused)
             await send(message)
 
         try:
@@ -123,6 +121,7 @@ class Guard:
         return hmac.compare_digest(given.strip().encode(), wanted.encode())
 
 
+@lru_cache(maxsize=256)
 def _hostname(host: str) -> str:
     try:
         return (urlsplit(f"//{host}").hostname or "").lower()
@@ -141,6 +140,11 @@ def _token_of(subprotocols: list[str]) -> str:
     return ""
 
 
-def _add_headers(headers: MutableHeaders, path: str) -> None:
-    headers.update(_SAFE_HEADERS)
-    headers["Cache-Control"] = "no-cache" if path == "/" or path.startswith("/static/") else "no-store"
+def _with_ours(headers: Iterable[tuple[bytes, bytes]], path: str, *, close: bool) -> list[tuple[bytes, bytes]]:
+    """The headers of an answer with the safe ones in place of its own; names are in small letters, as ASGI has them."""
+    kept = [pair for pair in headers if pair[0] not in _OURS]
+    keep = b"no-cache" if path == "/" or path.startswith("/static/") else b"no-store"
+    kept += [*_SAFE_HEADERS, (b"cache-control", keep)]
+    if close:  # or a body that was refused would be read to its end
+        kept = [*(pair for pair in kept if pair[0] != b"connection"), (b"connection", b"close")]
+    return kept

@@ -12,6 +12,7 @@ from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, fields
+from functools import lru_cache
 
 from teller.errors import BusyError, ConfigError
 
@@ -87,6 +88,7 @@ class RateLimit:
         return 0.0 if allowed else (1 - left) * 60 / self._per_minute
 
 
+@lru_cache(maxsize=1_024)
 def caller_key(host: str | None) -> str:
     """Who a request counts for: the address, or the /64 network of an IPv6 address, which one caller holds whole."""
     try:

@@ -204,25 +204,34 @@ class AskAnswer(TurnView):
     call: str
     audio_url: str | None
 
+    @staticmethod
+    def of(record: TurnRecord, call: str, audio_url: str | None) -> AskAnswer:
+        """The body for a turn's record."""
+        return AskAnswer(**_fields(record), call=call, audio_url=audio_url)
+
 
 def turn_view(record: TurnRecord) -> dict[str, Any]:
     """A turn's record as JSON values, in the order of `TurnView`."""
+    return TurnView(**_fields(record)).model_dump(mode="json")
+
+
+def _fields(record: TurnRecord) -> dict[str, Any]:
     question, answer = record.question, record.answer
-    return TurnView(
-        turn_id=record.turn_id,
-        heard=question.text,
-        redacted=question.redacted,
-        answer=answer.text,
-        source=answer.source,
-        reason=answer.reason,
-        citations=answer.citations,
-        evidence=answer.evidence,
-        miss_reason=record.miss_reason,
-        similarity=record.similarity,
-        grounded=record.grounded,
-        adapter=record.adapter,
-        timings_ms=_rounded(record.timings_ms),
-    ).model_dump(mode="json")
+    return {
+        "turn_id": record.turn_id,
+        "heard": question.text,
+        "redacted": question.redacted,
+        "answer": answer.text,
+        "source": answer.source,
+        "reason": answer.reason,
+        "citations": answer.citations,
+        "evidence": answer.evidence,
+        "miss_reason": record.miss_reason,
+        "similarity": record.similarity,
+        "grounded": record.grounded,
+        "adapter": record.adapter,
+        "timings_ms": _rounded(record.timings_ms),
+    }
 
 
 ClientMessage = Ask | ListenStart | ListenEnd | Stop

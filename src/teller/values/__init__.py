@@ -19,7 +19,7 @@ from teller.values.clock import time_of_day
 from teller.values.counts import count, id_tail
 from teller.values.dates import date
 from teller.values.measures import duration, money, percentage
-from teller.values.names import Catalogue, is_given_name, person
+from teller.values.names import GIVEN_NAMES, Catalogue, is_given_name, person
 from teller.values.numbers import items, spoken_numbers
 from teller.values.reading import Found, Item, Number, Reading, word_set
 
@@ -39,6 +39,8 @@ Rule = Callable[[Reading, int], Found | None]
 _OF_NUMBERS: tuple[Rule, ...] = (id_tail, percentage, time_of_day, date, duration, money, count)
 _OF_WORDS: tuple[Rule, ...] = (date, duration, money)
 _STARTS = dates.STARTS | measures.STARTS
+_NAMED_TIMES = frozenset({"noon", "midday", "midnight"})
+_BEGINNINGS = _STARTS | {f"{word}'s" for word in _STARTS} | _NAMED_TIMES | GIVEN_NAMES
 _TERMS = word_set(
     "apr borrow borrowing earn finance instalment instalments interest invest lend loan loans mortgage mortgages "
     "pay repay repaying repayment repayments save saving savings"
@@ -63,22 +65,32 @@ def values_of(
     read: Sequence[Item], catalogue: Catalogue, *, today: datetime.date | None = None, currency: str = "GBP"
 ) -> tuple[Value, ...]:
     """`find_values` of a text that has been parted into items."""
-    has_terms = any(item.text in _TERMS for item in read)
+    beginnings = _beginnings(read, catalogue)
+    if not beginnings:
+        return ()
+    has_terms = not _TERMS.isdisjoint([item.text for item in read])
     reading = Reading(read, currency, today, has_terms)
     values = []
-    i = 0
-    while i < len(read):
-        found = None if read[i].is_placeholder else _value_at(reading, catalogue, i)
-        if found is None:
-            i += 1
-            continue
-        values.append(Value(found.kind, found.canonical, read[found.first].start, read[found.after - 1].end))
-        i = found.after
+    after = 0
+    for i in beginnings:
+        if i >= after and (found := _value_at(reading, catalogue, i)):
+            values.append(Value(found.kind, found.canonical, read[found.first].start, read[found.after - 1].end))
+            after = found.after
     return tuple(values)
 
 
+def _beginnings(read: Sequence[Item], catalogue: Catalogue) -> list[int]:
+    """The items that a value could begin with; most words begin none."""
+    return [
+        i
+        for i, item in enumerate(read)
+        if (item.number is not None or item.text in _BEGINNINGS or item.raw[0].isupper() or catalogue.may_begin(item))
+        and not item.is_placeholder
+    ]
+
+
 def _value_at(reading: Reading, catalogue: Catalogue, i: int) -> Found | None:
-    """What the first rule that reads something at i reads; most words begin nothing and are passed at once."""
+    """What the first rule that reads something at i reads."""
     found = catalogue.find(reading, i)
     item = reading.items[i]
     if found is not None:
@@ -87,7 +99,7 @@ def _value_at(reading: Reading, catalogue: Catalogue, i: int) -> Found | None:
         return _first(_OF_NUMBERS, reading, i)
     if item.text.removesuffix("'s") in _STARTS and (found := _first(_OF_WORDS, reading, i)):
         return found
-    if item.text in {"noon", "midday", "midnight"}:
+    if item.text in _NAMED_TIMES:
         return time_of_day(reading, i)
     return person(reading, i) if item.raw[0].isupper() or is_given_name(item) else None
 

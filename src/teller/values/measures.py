@@ -7,8 +7,8 @@ are values: "5 to 6 percent" is "5" and "6".
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from decimal import Decimal
+from typing import NamedTuple
 
 from teller.turn import ValueKind
 from teller.values.reading import Found, Number, Reading, is_whole, plain, word_set
@@ -111,8 +111,7 @@ def duration(reading: Reading, i: int) -> Found | None:
     return Found(ValueKind.DURATION, span.text, i, span.after) if span else None
 
 
-@dataclass(frozen=True, slots=True)
-class Span:
+class Span(NamedTuple):
     """A length of time: so many months ("M"), days ("D"), minutes ("TM") or seconds ("TS"), up to item `after`."""
 
     unit: str

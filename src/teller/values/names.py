@@ -15,7 +15,7 @@ from teller.values.numbers import items
 from teller.values.reading import Found, Item, Reading, plain, word_set
 
 TITLES = word_set("mr mrs ms miss mx dr sir lady lord prof professor")
-_GIVEN_NAMES = word_set(
+GIVEN_NAMES = word_set(
     "aaron abdul abigail adam ahmed aisha alan alex alexander alice alison amanda amelia amina amy ana andrea "
     "andrew angela anita ann anna anne anthony antonio arthur ashley barbara ben benjamin beth brian carlos carol "
     "caroline catherine charles charlotte chloe chris christine christopher claire connor craig daniel dave david "
@@ -85,8 +85,14 @@ class Catalogue:
         """A catalogue without names."""
         return Catalogue()
 
+    def may_begin(self, item: Item) -> bool:
+        """Whether a name could begin with an item."""
+        return bool(self._by_first) and _stem(item) in self._by_first
+
     def find(self, reading: Reading, i: int) -> Found | None:
         """The longest name that begins at item i."""
+        if not self._by_first:
+            return None
         for words, kind, canonical in self._by_first.get(_stem(reading.items[i]), ()):
             after = _match(reading, i, words)
             if after:
@@ -120,7 +126,7 @@ def _match(reading: Reading, i: int, words: tuple[str, ...]) -> int:
 
 def is_given_name(item: Item) -> bool:
     """Whether a word is a known given name; one that is a word too ("mark") must have a capital."""
-    return item.text in _GIVEN_NAMES and (item.text not in _ALSO_WORDS or item.raw[0].isupper())
+    return item.text in GIVEN_NAMES and (item.text not in _ALSO_WORDS or item.raw[0].isupper())
 
 
 def person(reading: Reading, i: int) -> Found | None:

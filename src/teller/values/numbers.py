@@ -14,9 +14,9 @@ one ("a hundred five"). Numbers without a scale that follow one another are read
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from decimal import Decimal
 from types import MappingProxyType
+from typing import NamedTuple
 
 from teller.values.reading import Item, Number, is_whole, tokens, word_set
 
@@ -56,8 +56,7 @@ _CONTINUES = (_STARTS - {"a", "an"}) | _SUFFIXES | set(_GLUED_SCALES) | {"and", 
 _LONGEST = 18  # digits; a longer run is a code, not a quantity
 
 
-@dataclass(frozen=True, slots=True)
-class _Part:
+class _Part(NamedTuple):
     """A piece of a number: its value, the index after it, and how it was said."""
 
     value: Decimal
@@ -84,7 +83,8 @@ def join_numbers(words: Sequence[Item], text: str) -> list[Item]:
     found = []
     i = 0
     while i < len(words):
-        part = _number_at(words, i)
+        word = words[i].text
+        part = _number_at(words, i) if word in _STARTS or word.isdecimal() else None
         if part is None:
             found.append(words[i])
             i += 1
@@ -94,7 +94,7 @@ def join_numbers(words: Sequence[Item], text: str) -> list[Item]:
             part.value, first.start, last.end, part.digits, part.parts, part.ordinal, part.scaled, part.scale
         )
         raw = text[first.start : last.end]
-        found.append(replace(first, text=raw.lower(), raw=raw, end=last.end, number=number))
+        found.append(Item(raw.lower(), raw, first.start, last.end, first.glued, number))
         i = part.after
     return found
 
@@ -108,15 +108,13 @@ def _glued(words: Sequence[Item], i: int) -> bool:
 
 
 def _number_at(words: Sequence[Item], i: int) -> _Part | None:
-    """The number that begins at i, the longest reading first."""
+    """The number that begins at i, with digits or a word of _STARTS, the longest reading first."""
     word = words[i].text
-    if not word.isdecimal():
-        if word not in _STARTS:
+    if word.isdecimal():
+        if _in_a_name(words, i):
             return None
-    elif _in_a_name(words, i):
-        return None
-    elif len(word) > _LONGEST or not _continues(words, i + 1):
-        return _Part(Decimal(word), i + 1, digits=word)
+        if len(word) > _LONGEST or not _continues(words, i + 1):
+            return _Part(Decimal(word), i + 1, digits=word)
     return _ordinal(words, i) or _sequence(words, i) or _cardinal(words, i)
 
 

@@ -7,11 +7,13 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
+from typing import NamedTuple
 
 from teller.turn import ValueKind
 
 _TOKEN = re.compile(r"\[[a-z]+(?:-[a-z]+)?(?: \d{1,3})?\]|\d+|[^\W\d_]+(?:['’][^\W\d_]+)*|\S")
 _MARGIN = 32  # no rule looks so many items beyond the one that it reads
+_NO_WORDS, _NO_NUMBERS = [""] * _MARGIN, [None] * _MARGIN
 _ENDS = frozenset(".?!;,:)")
 
 
@@ -25,8 +27,7 @@ def word_set(text: str) -> frozenset[str]:
     return frozenset(word_list(text))
 
 
-@dataclass(frozen=True, slots=True)
-class Number:
+class Number(NamedTuple):
     """A number in a text.
 
     Attributes:
@@ -50,8 +51,7 @@ class Number:
     scale: int = 1
 
 
-@dataclass(frozen=True, slots=True)
-class Item:
+class Item(NamedTuple):
     """A word, a sign, a placeholder such as "[card]", or a number.
 
     Attributes:
@@ -79,11 +79,14 @@ def tokens(text: str) -> list[Item]:
     end = 0
     for match in _TOKEN.finditer(text):
         raw = match.group()
-        lower = raw.lower().replace("’", "'") if raw[0].isalpha() else raw
-        if lower.isdecimal() and not lower.isascii():
-            lower = "".join(str(int(digit)) for digit in lower)
-        found.append(Item(lower, raw, match.start(), match.end(), match.start() == end and end > 0))
-        end = match.end()
+        start, after = match.span()
+        lower = raw
+        if raw[0].isalpha():
+            lower = raw.lower().replace("’", "'")
+        elif not raw.isascii() and raw.isdecimal():
+            lower = "".join(str(int(digit)) for digit in raw)
+        found.append(Item(lower, raw, start, after, start == end and end > 0))
+        end = after
     return found
 
 
@@ -106,10 +109,10 @@ class Reading:
     _numbers: Sequence[Number | None] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        words = (item.text if item.number is None else "" for item in self.items)
-        object.__setattr__(self, "_words", ("",) * _MARGIN + tuple(words) + ("",) * _MARGIN)
-        numbers = (item.number for item in self.items)
-        object.__setattr__(self, "_numbers", (None,) * _MARGIN + tuple(numbers) + (None,) * _MARGIN)
+        words = [item.text if item.number is None else "" for item in self.items]
+        object.__setattr__(self, "_words", _NO_WORDS + words + _NO_WORDS)
+        numbers = [item.number for item in self.items]
+        object.__setattr__(self, "_numbers", _NO_NUMBERS + numbers + _NO_NUMBERS)
 
     def word(self, i: int) -> str:
         """The item at i in lower case; empty for a number, and up to _MARGIN items outside the text."""
@@ -128,8 +131,7 @@ class Reading:
         return not 0 <= i < len(self.items) or self.word(i) in _ENDS
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(NamedTuple):
     """A value that a rule found: the items from `first` up to `after`."""
 
     kind: ValueKind
