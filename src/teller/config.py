@@ -245,6 +245,13 @@ class Settings(_Section):
         description="base64 of 32 bytes: turns on and encrypts customer-private cache entries; environment only",
     )
 
+    @field_validator("home", mode="before")
+    @classmethod
+    def _not_empty(cls, home: object) -> object:
+        if home == "":  # a variable that was emptied; as a path it would be the working folder
+            raise ValueError("no folder is named")
+        return home
+
     @field_validator("home")
     @classmethod
     def _expand(cls, home: Path) -> Path:
@@ -333,8 +340,10 @@ def _read_toml(path: Path) -> dict[str, Any]:
             tree = tomllib.load(file)
     except FileNotFoundError:
         raise ConfigError(f"{path}: there is no such settings file") from None
-    except (OSError, UnicodeDecodeError) as exc:
-        raise ConfigError(f"{path}: cannot be read ({type(exc).__name__})") from exc
+    except UnicodeDecodeError as exc:
+        raise ConfigError(f"{path}: not TOML: it is no UTF-8 text") from exc
+    except OSError as exc:
+        raise ConfigError(f"{path}: cannot be read: {exc.strerror or type(exc).__name__}") from exc
     except tomllib.TOMLDecodeError as exc:
         raise ConfigError(f"{path}: not TOML: {exc}") from exc
     for name in _SECRETS:
@@ -398,7 +407,9 @@ def _explain(error: ValidationError, origins: Mapping[str, str]) -> str:
     for problem in error.errors():
         name = ".".join(str(part) for part in problem["loc"])
         given = "" if name in _SECRETS else f", got {problem['input']!r}"
-        problems.append(f"{origins.get(name, 'settings')}: {name}: {problem['msg']}{given}")
+        problems.append(
+            f"{origins.get(name, 'settings')}: {name}: {problem['msg'].removeprefix('Value error, ')}{given}"
+        )
     return "\n".join(problems)
 
 

@@ -98,7 +98,7 @@ def test_stats_tell_entries_by_class_and_state(home):
     assert {one["class"]: one["state"] for one in view["regions"]} == {"public": "live", "product": "live"}
     assert view["disk_bytes"] >= home.log.stat().st_size
     shown = home.run("--inspect")[1]
-    assert "2 with 2 answers" in shown
+    assert "2; different answers: 2" in shown
     assert not view["judge"]["compares_words"]
     assert "no pair verifier reads this embedder" in " ".join(shown.split())
 
@@ -206,6 +206,16 @@ def test_answers_and_everything_are_purged_and_a_purge_needs_to_know_what(home):
     assert [home.run("purge", *args)[0] for args in ([], ["--all", "--answer", "x"], ["--answer", " "])] == [2, 2, 2]
 
 
+@pytest.mark.parametrize(
+    "wrong", [["--stamp", ""], ["--stamp", "@3"], ["--current", "rate:loan@"], ["--current", "@3"], ["--current", "x"]]
+)
+def test_half_a_stamp_purges_nothing(home, wrong):
+    home.fill(*THREE)
+
+    assert home.run("purge", *wrong)[0] == 2
+    assert home.json("list")["total"] == 3
+
+
 def test_a_customer_is_erased_with_proof(home, monkeypatch):
     monkeypatch.setenv("TELLER_CACHE_KEY", KEY)
     home.fill(("what is my fee", own(), Scope("bank", "en-GB", customer="alice")), *THREE, key=KEY)
@@ -225,6 +235,7 @@ def test_without_a_key_nothing_of_customers_is_kept(home):
     home.fill(*THREE)
 
     assert home.json("erase", "--customer", "alice") == {"kept": False, "left_in_log": 0}
+    assert home.run("erase", "--customer", "")[0] == 2
 
 
 def test_compacting_forgets_what_no_longer_matters(home):
@@ -257,7 +268,8 @@ def test_what_is_exported_can_be_taken_in_elsewhere_and_keeps_its_end(home, tmp_
 @pytest.mark.parametrize(
     ("broken", "said"),
     [
-        (b"{}", "entries.jsonl:2: not an entry"),
+        (b"{}", "entries.jsonl:2: not an entry; wanted what `cache-manager export` writes ('partition' is missing)"),
+        (b"{,", "(it is not JSON)"),
         (b"\x80\x04\x95pickle", "not UTF-8"),
         (b"[" * 100_000, "entries.jsonl:2: not an entry"),
         (b"x" * 300_000, "entries.jsonl:2: longer than"),
@@ -460,9 +472,18 @@ def test_a_question_is_explained_step_by_step_and_counts_no_hit(home):
     assert home.run("explain", "  ")[0] == 2
 
 
+@pytest.mark.parametrize("name", ["no-such-file", "."])
+def test_a_file_of_questions_that_cannot_be_read_opens_no_bot(home, name):
+    code, _, err = home.run("warm", name)
+
+    assert (code, f"{name}: cannot be read" in err) == (2, True)
+    assert not home.path.exists()
+
+
 def test_help_is_there_and_wrong_usage_says_so(home):
     assert "calibrate" in home.run()[1]
     assert "Example" in home.run("evict", "--help")[1]
+    assert "as in --evict --threshold=0.6" in home.run("--evict")[2]
     for wrong in (["evict"], ["--evict", "stats"], ["--threshold", "0.5"], ["--set", "home", "stats"], ["melt"]):
         assert home.run(*wrong)[0] == 2
     code, _, err = home.run("--set", "cache.mood=off", "stats")

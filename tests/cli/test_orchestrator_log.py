@@ -139,11 +139,16 @@ def test_a_bad_range_is_one_line_and_exit_code_2(used, since, until, said):
 
 
 def test_no_turns_yet_says_so_and_is_no_failure(home):
-    for form in ("--cache-hits", "--adapter-impact", "--throughput", "--turn=abc"):
+    for form in ("--cache-hits", "--adapter-impact", "--throughput"):
         code, out, _ = home.run(form)
         assert (code, out) == (0, "no turns are logged yet\n")
     assert home.json("--cache-hits")["hit_rate"] is None
     assert home.json("--throughput")["turns_per_s"] is None
+
+
+def test_a_turn_that_nobody_logged_is_a_mistake_and_prints_nothing(home):
+    code, out, err = home.run("--turn=abc", "--json")
+    assert (code, out, err) == (2, "", "orchestrator-log: no turns are logged yet\n")
 
 
 def test_an_empty_range_of_a_log_says_where_turns_are(used):
@@ -269,6 +274,7 @@ def test_a_call_can_be_erased(used):
     assert used.json("--erase-call", "call-2") == {"erased": 2, "call": "call-2"}
     assert used.json("--cache-hits", "--since", "30d")["turns"] == 4
     assert "no turn of such a call" in used.text("--erase-call", "call-2")
+    assert used.run("--erase-call", " ")[0] == 2
 
 
 def test_lost_records_are_owned_up_to(used):

@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 
 from teller import __version__
 from teller.cli.teller import app
+from teller.errors import ConfigError
 
 
 def run(*words: str):
@@ -22,14 +23,17 @@ def run(*words: str):
         (["ask"], "either a question or --audio"),
         (["ask", "hello", "--audio", "q.wav"], "either a question or --audio"),
         (["--set", "cache.mode", "config"], "not of the form name=value"),
+        (["ask", "--audio", "no-such-file.wav"], "no-such-file.wav: cannot be read: No such file"),
+        (["ask", "hello", "--speak", "."], "is a folder"),
+        (["ask", "hello", "--speak", "no-such-folder/a.wav"], "or in none that is there"),
         (["nonsense"], "No such command"),
     ],
 )
 def test_wrong_usage_is_said_at_once_with_exit_code_2(tmp_path, words, said):
     result = run("--home", str(tmp_path / "home"), *words)
 
-    assert result.exit_code == 2
-    assert said in result.output
+    assert getattr(result.exception, "exit_code", result.exit_code) == 2
+    assert said in f"{result.output}{result.exception}"
     assert not (tmp_path / "home").exists()
 
 
@@ -53,3 +57,39 @@ def test_a_mistake_in_a_setting_is_one_line_without_a_traceback(tmp_path):
 
     assert done.returncode == 2
     assert done.stderr == "teller: command line: there is no setting 'cache.mod'; did you mean 'cache.mode'?\n"
+
+
+@pytest.mark.parametrize(("words", "said"), [(["--home", ""], "command line: home"), ([], "TELLER_HOME: home")])
+def test_an_empty_home_is_not_the_working_folder(monkeypatch, tmp_path, words, said):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TELLER_HOME", "")
+
+    result = run(*words, "config")
+
+    assert isinstance(result.exception, ConfigError)
+    assert str(result.exception) == f"{said}: no folder is named, got ''"
+
+
+def test_a_huge_sound_file_is_refused_before_a_bot_is_opened(tmp_path):
+    with (tmp_path / "huge.wav").open("wb") as file:
+        file.truncate(100_000_001)
+
+    result = run("--home", str(tmp_path / "home"), "ask", "--audio", str(tmp_path / "huge.wav"))
+
+    assert "more than 100 MB" in str(result.exception)
+    assert not (tmp_path / "home").exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "said"), [(b"\xff\xfe", "not TOML: it is no UTF-8 text"), (None, "cannot be read: Is a directory")]
+)
+def test_a_settings_file_that_is_none_is_named_with_the_reason(tmp_path, content, said):
+    file = tmp_path / "teller.toml"
+    file.mkdir() if content is None else file.write_bytes(content)
+
+    assert str(run("--config", str(file), "config").exception) == f"{file}: {said}"
+
+
+@pytest.mark.parametrize("words", [[], ["nano"]])
+def test_no_command_is_described_by_half_a_sentence(words):
+    assert "..." not in run(*words, "--help").output.split("Commands:")[1]

@@ -145,6 +145,12 @@ async def _write(batch: Sequence[Carried], log: CacheLog, embedder: Embedder, ju
         await log.append(events)
 
 
+def _wrong(exc: Exception) -> str:
+    if isinstance(exc, json.JSONDecodeError):
+        return "it is not JSON"
+    return f"{exc} is missing" if isinstance(exc, KeyError) else str(exc)[:100] or type(exc).__name__
+
+
 def _carried(line: str, where: str) -> Carried:
     if len(line) > _MAX_LINE:
         raise KnowledgeError(f"{where}: longer than {_MAX_LINE} characters; wanted one entry a line")
@@ -155,7 +161,9 @@ def _carried(line: str, where: str) -> Carried:
         question = Question(str(fields["question"]), values_in(fields["values"]))
         times = [float(fields[name]) for name in ("at", "expires_at", "cost_ms")]
     except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as exc:
-        raise KnowledgeError(f"{where}: not an entry ({exc!r}); wanted what `cache-manager export` writes") from exc
+        raise KnowledgeError(
+            f"{where}: not an entry; wanted what `cache-manager export` writes ({_wrong(exc)})"
+        ) from exc
     if DataClass.CUSTOMER in (partition.data_class, answer.data_class):
         raise KnowledgeError(f"{where}: a customer's own answer; only shared entries are taken in")
     if partition.data_class is not answer.data_class or not question.text.strip() or not answer.text.strip():

@@ -65,10 +65,10 @@ def bench(  # noqa: PLR0913  each is an option
     plot: Annotated[Path | None, typer.Option(help="Write a picture (PNG) of the comparison.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
 ) -> None:
-    """Replay traffic with and without cache and adapter, and compare: throughput, latency, model calls, wrong hits.
+    """Replay traffic with and without the cache.
 
-    In this process every arm begins with an empty cache of its own, and the home's cache is not touched. A running
-    server is asked as it is.
+    Arms with and without cache and adapter are compared: throughput, latency, model calls, wrong hits. In this process
+    each begins with an empty cache of its own, and the home's cache is not touched. A running server is asked as it is.
     """
     from teller.bench.figures import figures_of, gain_of
 

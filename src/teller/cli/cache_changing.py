@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 def evict(
     context: typer.Context,
-    ids: Annotated[list[int] | None, typer.Argument(metavar="[ID]...", help="These entries.")] = None,
+    ids: Annotated[list[int] | None, typer.Argument(metavar="ID", help="These entries.")] = None,
     threshold: Annotated[float | None, typer.Option(help="Entries whose accuracy is below this, 0 to 1.")] = None,
     expired: Annotated[bool, typer.Option("--expired", help="Entries whose time is over.")] = False,
     dry_run: DryRun = False,
@@ -68,7 +68,9 @@ def purge(
 
     if sum(one is not None for one in (stamp, current, digest, answer)) + everything != 1:
         raise typer.BadParameter("give one of --stamp, --current, --digest, --answer, --all", param_hint="purge")
-    if current is not None and "@" not in current:
+    if stamp is not None and not stamp.partition("@")[0].strip():
+        raise typer.BadParameter("an empty stamp is not a wildcard", param_hint="--stamp")
+    if current is not None and not all(part.strip() for part in current.rpartition("@")):
         raise typer.BadParameter("wanted a name and a version, as in rate:loan@4", param_hint="--current")
     lasting = (
         (PurgeBy.STAMP, stamp if stamp and "@" in stamp else None),
@@ -83,8 +85,6 @@ def purge(
             return await upkeep.preview(*order)
         if answer is not None:
             return await upkeep.preview(PurgeBy.ANSWER, answer)
-        if stamp is not None and not stamp.strip():
-            raise typer.BadParameter("an empty stamp is not a wildcard", param_hint="--stamp")
         return [entry for entry in await upkeep.entries() if everything or _rests_on(entry, stamp or "")]
 
     async def done(opened: OpenCache, entries: Sequence[Entry]) -> int:
@@ -106,6 +106,8 @@ def erase(
     """
     from dataclasses import asdict
 
+    if not customer.strip():
+        raise typer.BadParameter("it is empty; whose answers are to go?", param_hint="--customer")
     found = with_cache(context, lambda opened: opened.cache.erase(customer))
     if found is None:
         view: dict[str, Any] = {"kept": False, "left_in_log": 0}
@@ -269,6 +271,8 @@ def warm(
     from teller.errors import InputError
     from teller.turn import Done, Transcript
     from teller.wiring import open_bot
+
+    next(_lines(file), None)  # a file that cannot be read is told of before a bot is opened
 
     async def warmed() -> Counter[str]:
         came: Counter[str] = Counter()

@@ -41,6 +41,11 @@ def _options(  # noqa: PLR0913  one for each option
         raise typer.BadParameter("give one of --evict, --inspect or a command", param_hint=chosen[0])
     if (threshold is not None or dry_run) and not evict_below:
         raise typer.BadParameter("belongs to --evict here, or behind the command", param_hint="--threshold/--dry-run")
+    if evict_below and threshold is None:
+        raise typer.BadParameter(
+            "wants --threshold, as in --evict --threshold=0.6; `cache-manager evict` also takes --expired and numbers",
+            param_hint="--evict",
+        )
     if evict_below:
         cache_changing.evict(context, threshold=threshold, dry_run=dry_run, as_json=as_json)
     elif inspect:

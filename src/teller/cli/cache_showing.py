@@ -28,7 +28,7 @@ def stats(context: typer.Context, as_json: AsJson = False) -> None:
 
 def watch(
     context: typer.Context,
-    every: Annotated[float, typer.Option(min=0.2, help="Seconds between two looks.")] = 2.0,
+    every: Annotated[float, typer.Option(min=0.2, max=86_400, help="Seconds between two looks.")] = 2.0,
     count: Annotated[int | None, typer.Option(min=1, help="Stop after so many looks.")] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -101,7 +101,11 @@ def show(context: typer.Context, entry_id: EntryId, as_json: AsJson = False) -> 
         show_table(("", f"entry {entry_id}"), [(name, _plain(value)) for name, value in view.items()])
 
 
-def explain(context: typer.Context, question: str, as_json: AsJson = False) -> None:
+def explain(
+    context: typer.Context,
+    question: Annotated[str, typer.Argument(metavar="QUESTION", help="The question, as a caller would ask it.")],
+    as_json: AsJson = False,
+) -> None:
     """Say what a question would get and why, step by step.
 
     Nothing is served, kept or counted.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from teller.cache.calibration import upper_bound
 from teller.cache.events import body_of
 from teller.cache.eviction import Columns, worth
+from teller.cli.log_views import moment, percent
 from teller.errors import StoreError
 
 if TYPE_CHECKING:
@@ -282,7 +282,7 @@ def stats_rows(view: View) -> list[tuple[str, str]]:
     if checks["checked"]:
         checked = f"{checks['checked']}, {checks['accuracy']:.1%} right, at least {checks['accuracy_lower_95']:.1%}"
     return [
-        ("entries", f"{view['entries']:,} with {view['answers']:,} answers in {view['partitions']} partitions"),
+        ("entries", f"{view['entries']:,}; different answers: {view['answers']:,}, partitions: {view['partitions']:,}"),
         ("quarantine", f"{view['quarantine']:,}"),
         ("hits", f"{view['hits']:,} (of the entries that are there now)"),
         ("misses", missed),
@@ -323,11 +323,6 @@ def disk_bytes(folder: Path) -> int:
     return total
 
 
-def percent(share: float | None) -> str:
-    """A share as text, "-" for none."""
-    return "-" if share is None else f"{share:.2%}"
-
-
 def size(number: int) -> str:
     """Bytes as text."""
     return f"{number / 1_000_000:,.2f} MB" if number >= 10_000 else f"{number:,} bytes"
@@ -339,11 +334,6 @@ def span(seconds: float) -> str:
         if seconds >= length:
             return f"{seconds // length:.0f} {unit}"
     return f"{max(0, seconds):.0f} s"
-
-
-def moment(unix_s: float) -> str:
-    """A time as text."""
-    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(unix_s))
 
 
 def _without_customer(parts: View) -> View:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from teller.cli.cache_views import percent
+from teller.cli.log_views import percent
 from teller.errors import EngineUnavailable, InputError
 
 if TYPE_CHECKING:

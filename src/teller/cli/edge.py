@@ -25,7 +25,9 @@ _INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 ConfigFile = Annotated[
     Path | None, typer.Option("--config", help="Settings file (TOML). Default: $TELLER_CONFIG, then ./teller.toml.")
 ]
-HomeFolder = Annotated[Path | None, typer.Option("--home", help="Folder of everything that Teller keeps.")]
+HomeFolder = Annotated[
+    str | None, typer.Option("--home", metavar="<path>", help="Folder of everything that Teller keeps.")
+]
 Assignments = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="NAME=VALUE", help="One setting, as in --set cache.mode=exact. Repeatable."),
@@ -100,7 +102,7 @@ class Given:
         return load(self.config, self.flags | own)
 
 
-def given(config: Path | None, home: Path | None, assignments: Sequence[str] | None) -> Given:
+def given(config: Path | None, home: str | None, assignments: Sequence[str] | None) -> Given:
     """Read the options that every command line has: --config, --home, --set.
 
     Raises:
@@ -113,7 +115,7 @@ def given(config: Path | None, home: Path | None, assignments: Sequence[str] | N
             raise typer.BadParameter(f"'{assignment}' is not of the form name=value", param_hint="--set")
         flags[name.strip()] = value.strip()
     if home is not None:
-        flags["home"] = str(home)
+        flags["home"] = home
     return Given(config, flags)
 
 

@@ -152,9 +152,10 @@ def turn(wanted: Wanted, turn_id: str) -> None:
     from teller.errors import InputError
 
     with wanted.turns() as reader:
-        if _nothing(reader, wanted, reader.newest()):
-            return
         found = reader.turn(turn_id)
+        is_empty = reader.bounds() is None
+    if is_empty:
+        raise InputError("no turns are logged yet")
     if found is None:
         raise InputError(f"no turn in the log has an id that begins with {turn_id!r}: --follow and --export show ids")
     if wanted.as_json:
@@ -183,6 +184,8 @@ def erase_call(wanted: Wanted, call_id: str) -> None:
     from teller.stores.home import open_home
     from teller.stores.turn_erasure import erase
 
+    if not call_id.strip():
+        raise typer.BadParameter("it is empty; which call is to go?", param_hint="--erase-call")
     erased = erase(open_home(wanted.settings.home).turns, call_id=call_id)
     if wanted.as_json:
         _print_json({"erased": erased, "call": call_id})

@@ -1,4 +1,4 @@
-"""How `orchestrator-log` words numbers: shares, spans of time, sparklines."""
+"""How the command lines word numbers: shares, spans of time, sparklines."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ import typer
 if TYPE_CHECKING:
     from teller.training.nano import NanoStep
 
-app = typer.Typer(help="Build or score teller-nano, the small language model that knows the bank by heart.")
+app = typer.Typer(help="Build or score the model that ships with Teller.")
 _AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 
 
@@ -35,7 +35,10 @@ def build(
     ] = False,
     as_json: _AsJson = False,
 ) -> None:
-    """Train teller-nano from nothing on the shipped bank's text; 5 minutes on one core that is free."""
+    """Train teller-nano from nothing.
+
+    It learns the shipped bank's text; that takes 6 minutes on one core that is free.
+    """
     from teller.training.nano import NanoRecipe, build
     from teller.training.nano_text import shipped_sources
 
@@ -54,7 +57,10 @@ def evaluate(
     folder: Annotated[Path | None, typer.Argument(help="Folder of the model. Default: the one that ships.")] = None,
     as_json: _AsJson = False,
 ) -> None:
-    """Score a model on the ways of asking that `build --keep-back` leaves out; the shipped one has seen them."""
+    """Score a model on questions that were kept back.
+
+    They are the ways of asking that `build --keep-back` leaves out; the shipped model has seen them.
+    """
     from teller.bank_files import nano_folder
     from teller.training.nano_score import open_nano, score
 
@@ -74,7 +80,10 @@ def edge_cases(
     times: Annotated[int, typer.Option(min=0, help="Questions made from each way of asking.")] = 4,
     seed: Annotated[int, typer.Option(min=0, help="Of everything drawn.")] = 1,
 ) -> None:
-    """Write what an adapter for the shipped bank's edge cases is trained on, for `adapter-control train --data`."""
+    """Write conversations that train an adapter.
+
+    They are about the shipped bank's edge cases, for `adapter-control train --data`.
+    """
     from teller.errors import InputError
     from teller.training import nano_text
 

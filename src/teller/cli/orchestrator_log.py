@@ -56,7 +56,7 @@ def _options(  # noqa: PLR0913  one for each option
     erase_call: Annotated[
         str | None, typer.Option("--erase-call", metavar="CALL", help="Erase what was logged of a call, for good.")
     ] = None,
-    since: Annotated[str, typer.Option(help="Begin: 90m, 1h, 7d, 2w ago, a date, a time.")] = "7d",
+    since: Annotated[str, typer.Option(help="Begin: an age (90m, 7d, 2w), a date or a time.")] = "7d",
     until: Annotated[str | None, typer.Option(help="End, as --since. Default: now.")] = None,
     out: Annotated[Path | None, typer.Option(help="With --export: a new file. Default: standard output.")] = None,
     count: Annotated[int | None, typer.Option(min=1, help="With --follow: stop after so many turns.")] = None,

@@ -21,13 +21,16 @@ _ENTRIES = 20
 
 def report(
     context: typer.Context,
-    since: Annotated[str, typer.Option(help="Begin: 90m, 1h, 7d, 2w ago, a date, a time.")] = "7d",
+    since: Annotated[str, typer.Option(help="Begin: an age (90m, 7d, 2w), a date or a time.")] = "7d",
     until: Annotated[str | None, typer.Option(help="End, as --since. Default: now.")] = None,
     out: Annotated[Path, typer.Option(help="The page; an older report there is replaced.")] = Path("report.html"),
     png: Annotated[Path | None, typer.Option(metavar="DIR", help="Write the pictures there too, as PNG files.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report's numbers as JSON; write no page.")] = False,
 ) -> None:
-    """Write a page about a time range: hit rate, how far hits are trusted, savings, adapters, what was missed."""
+    """Write a page with pictures about a time range.
+
+    Hit rate, how far hits are trusted, what they save, adapters, and what was missed.
+    """
     from teller.cli.log_range import span_of
     from teller.stores.home import open_home
     from teller.stores.turn_reader import TurnReader

@@ -34,9 +34,11 @@ if TYPE_CHECKING:
     from teller.turn import Speech, Transcript, TurnRecord
     from teller.wiring import Bot
 
+_MOST_SOUND_BYTES = 100_000_000  # of a file with one spoken question
+
 app = new_app(
     "teller",
-    "A voicebot for banks: asks go in, spoken or typed; right answers come out, with the reason for each.",
+    "A voicebot for banks: questions in, spoken or typed; right answers out, with the reason for each.",
     no_args_is_help=True,
 )
 app.add_typer(nano_app, name="nano")
@@ -76,7 +78,9 @@ def serve(
 )
 def ask(
     context: typer.Context,
-    question: Annotated[str | None, typer.Argument(help="The question. Left out if --audio is given.")] = None,
+    question: Annotated[
+        str | None, typer.Argument(metavar="QUESTION", help="The question. Left out if --audio is given.")
+    ] = None,
     audio: Annotated[Path | None, typer.Option(help="A spoken question: WAV, FLAC, OGG or MP3.")] = None,
     speak: Annotated[Path | None, typer.Option(help="Write the spoken answer to this WAV file.")] = None,
     as_json: AsJson = False,
@@ -87,9 +91,13 @@ def ask(
     if question is not None and not question.strip():
         raise typer.BadParameter("it is empty", param_hint="QUESTION")
 
+    recording = _read_sound(audio) if audio is not None else b""
+    if speak is not None and (speak.is_dir() or not speak.parent.is_dir()):
+        raise typer.BadParameter(f"{speak} is a folder, or in none that is there", param_hint="--speak")
+
     async def run() -> None:
         async with _bot(context, speech=audio is not None or speak is not None) as bot:
-            heard = _typed(question) if question is not None else _recorded(bot, audio)
+            heard = _typed(question) if question is not None else _recorded(bot, recording)
             record, sound = await _answer(bot, heard, speak=speak is not None)
             if speak is not None:
                 _write_sound(speak, sound)
@@ -100,7 +108,10 @@ def ask(
 
 @app.command(epilog="Example: printf 'I want a loan\\n10000\\nfive years\\n' | teller chat --json")
 def chat(context: typer.Context, as_json: AsJson = False) -> None:
-    """Answer lines from standard input, one call for all; ends with the input or Ctrl-C."""
+    """Answer lines of standard input in one call.
+
+    It ends with the input or Ctrl-C.
+    """
     from teller.errors import InputError
 
     async def run() -> None:
@@ -123,7 +134,10 @@ def chat(context: typer.Context, as_json: AsJson = False) -> None:
 
 @app.command(epilog="Example: teller --set engines.generator=mistral doctor")
 def doctor(context: typer.Context, as_json: AsJson = False) -> None:
-    """Check every engine: is it here, does it work, how fast. Exit code 1 if the configured path cannot run."""
+    """Check every engine: is it here, does it work, how fast.
+
+    Exit code 1 if what is configured cannot run.
+    """
     from teller.doctor import examine
 
     checks = asyncio.run(examine(context.obj.load().settings))
@@ -164,16 +178,24 @@ def _typed(text: str) -> Transcript:
     return Transcript(text)
 
 
-def _recorded(bot: Bot, path: Path | None) -> Speech:
-    from teller.errors import InputError
+def _recorded(bot: Bot, data: bytes) -> Speech:
     from teller.turn import Speech
 
-    assert path is not None
+    return Speech(bot.read_sound(data))
+
+
+def _read_sound(path: Path) -> bytes:
+    """The file's bytes, before anything heavy is opened."""
+    from teller.errors import InputError
+
     try:
-        data = path.read_bytes()
+        with path.open("rb") as file:
+            data = file.read(_MOST_SOUND_BYTES + 1)
     except OSError as exc:
         raise InputError(f"{path}: cannot be read: {exc.strerror or type(exc).__name__}") from exc
-    return Speech(bot.read_sound(data))
+    if len(data) > _MOST_SOUND_BYTES:
+        raise InputError(f"{path}: more than {_MOST_SOUND_BYTES // 1_000_000} MB; one question is wanted")
+    return data
 
 
 async def _answer(
