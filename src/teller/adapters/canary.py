@@ -4,7 +4,8 @@ Three shares are compared between the calls on the canary and the calls on the l
 the grounding check, that did not fail, that were not slow. Each comparison is an e-process for two Bernoulli streams
 (Turner, Ly, Grünwald, "Generic E-variables for exact sequential k-sample tests", 2021): a product that is expected to
 stay at 1 or below while the canary is no worse, so by Ville's inequality the chance that it ever reaches 1 / a is at
-most a, however often and however long it is looked at. Their weighted mean is one again.
+most a, however often and however long it is looked at. A weighted mean of such processes is one again: of a bet on the
+drop that is to be found and one on the drop that is learned, and of the three comparisons.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from math import exp, log
+from math import exp, log, log1p
 from statistics import median
 
 from teller.errors import InputError
@@ -20,6 +21,8 @@ from teller.turn import TurnRecord
 
 _LEARNED_FROM = 20.0  # turns that the expected share weighs as much as: few, so that what is seen soon counts
 _LEAST_DROP = 0.03  # the alternative stays this far below the live share, however well the canary does
+_LEAST_SHARE = 0.01  # so that no logarithm is of 0
+_ON_THE_DROP = 0.75  # of the stake; the rest is on what is learned, for smaller and larger drops
 _WEIGHTS = {"grounded": 0.7, "answered": 0.15, "in time": 0.15}
 _EXPECTED = {"grounded": 0.95, "answered": 0.99, "in time": 0.95}
 _KEPT_TIMES = 201  # of the live version, whose median says what slow is
@@ -58,16 +61,22 @@ class Comparison:
     Attributes:
         drop: of the share, that is to be found soon.
         expected: the live share, before anything is seen.
-        evidence: natural logarithm of the e-process; above 0 speaks against the canary.
     """
 
     drop: float
     expected: float
-    evidence: float = 0.0
     live: Arm = field(default_factory=Arm)
     canary: Arm = field(default_factory=Arm)
     _live_new: Arm = field(default_factory=Arm)
     _canary_new: Arm = field(default_factory=Arm)
+    _on_drop: float = 0.0  # natural logarithms of the two bets
+    _on_learned: float = 0.0
+
+    @property
+    def evidence(self) -> float:
+        """Natural logarithm of the e-process; above 0 speaks against the canary."""
+        bets = log(_ON_THE_DROP) + self._on_drop, log(1 - _ON_THE_DROP) + self._on_learned
+        return max(bets) + log1p(exp(min(bets) - max(bets)))
 
     def add(self, *, is_canary: bool, good: bool) -> None:
         """One more outcome; a block ends with the first of the canary's after one of the live version's."""
@@ -79,17 +88,26 @@ class Comparison:
             self._live_new, self._canary_new = Arm(), Arm()
 
     def _weigh(self, live: Arm, canary: Arm) -> None:
-        """Multiply by a block's likelihood under the alternative over the null's nearest; both from earlier blocks."""
+        """Add what a block says, by shares that earlier blocks give."""
         best = _learned(self.live, self.expected, highest=0.995)
-        worse = _learned(self.canary, best - self.drop, highest=best - _LEAST_DROP)
-        null = (live.total * best + canary.total * worse) / (live.total + canary.total)
-        for arm, share in ((live, best), (canary, worse)):
-            self.evidence += arm.good * log(share / null) + arm.bad * log((1 - share) / (1 - null))
+        worse = max(best - self.drop, best / 2)  # half, where the live version is nearly always wrong
+        learned = _learned(self.canary, worse, highest=max(best - _LEAST_DROP, best / 2))
+        self._on_drop += _gain(live, canary, best, worse)
+        self._on_learned += _gain(live, canary, best, learned)
+
+
+def _gain(live: Arm, canary: Arm, best: float, worse: float) -> float:
+    """Logarithm of a block's likelihood under two shares over that under the one share that is nearest to them."""
+    null = (live.total * best + canary.total * worse) / (live.total + canary.total)
+    return sum(
+        arm.good * log(share / null) + arm.bad * log((1 - share) / (1 - null))
+        for arm, share in ((live, best), (canary, worse))
+    )
 
 
 def _learned(arm: Arm, expected: float, *, highest: float) -> float:
     share = (arm.good + _LEARNED_FROM * expected) / (arm.total + _LEARNED_FROM)
-    return min(max(share, 0.01), highest)
+    return min(max(share, _LEAST_SHARE), highest)
 
 
 @dataclass(frozen=True, slots=True)
