@@ -326,3 +326,15 @@ async def test_customers_own_answers_are_not_made_again():
 def test_a_share_that_is_none_is_refused(share):
     with pytest.raises(InputError):
         ShadowChecks(None, share=share, remake=None, same=None)
+
+
+async def test_an_entry_that_nobody_checked_is_no_checked_hit():
+    cache = await Stage().open()
+    kept = await cache.offer(FEE, approved(), SCOPE)
+    before = await cache.upkeep.totals()
+    for right in (True, False):
+        await cache.upkeep.verify(kept.entry_id, right=right, by="operator")
+    after = await cache.upkeep.totals()
+
+    assert (before.right, before.wrong) == (0, 0)
+    assert (after.right, after.wrong) == (1, 1)

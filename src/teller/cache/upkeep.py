@@ -52,7 +52,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """The state of a cache in numbers; `hits` and `checks` are of the entries that are there now."""
+    """A cache in numbers; `hits`, and `right` and `wrong` of the checked ones, are of the entries that are there."""
 
     entries: int
     held: int
@@ -107,6 +107,7 @@ class Upkeep:
         entries = self._replica.state.entries
         live = entries.where(np.ones(entries.rows, dtype=bool))
         sums = {name: int(entries.column(name)[live].sum()) for name in ("hits", "right", "wrong")}
+        sums["right"] -= len(entries)  # each counts itself once: it was found right before it was kept
         return Totals(
             entries=len(entries),
             held=len(self._replica.state.held),
