@@ -155,7 +155,7 @@ def test_a_file_of_another_format_is_told_apart(tmp_path):
     data = bytearray((tmp_path / "index").read_bytes())
     data[8] = 99
     (tmp_path / "index").write_bytes(data)
-    with pytest.raises(StoreCorrupt, match="format 1"):
+    with pytest.raises(StoreCorrupt, match="format 2"):
         index.load(tmp_path / "index")
 
 

@@ -33,8 +33,10 @@ _LISTS = 4_096  # the most lists; an empty one takes 150 bytes; beyond 3 million
 _MIN_LIST, _MAX_LIST = 128, 4_096  # vectors in a full list; powers of two, because lists grow by doubling
 _PACK_AFTER, _SPARE = 1.1, 1.15  # times the vectors of the last packing
 _MAGIC = b"TELLERIX"
-_HEADER = struct.Struct("<8sII32s")  # magic, format version, dimension, sha256 of what follows
-_FORMAT = 1
+_HEADER = struct.Struct("<8sII4s32s")  # magic, format version, dimension, scale of the codes, sha256 of scale and rest
+_SCALE = struct.Struct("<f")
+_FORMAT = 2
+_ZERO = 128  # the byte that stands for 0
 _CHUNK_BYTES = 1 << 20
 
 
@@ -107,7 +109,7 @@ class FaissIndex:
             rows = self._held.index.reconstruct_batch(ids) if len(ids) else np.zeros((0, self.dim), dtype=np.float32)
         except RuntimeError as exc:
             raise InputError("an id is not there") from exc
-        return np.asarray(rows / np.sqrt(np.einsum("nd,nd->n", rows, rows))[:, None], dtype=np.float32)
+        return _unit(rows)
 
     def save(self, path: Path) -> None:
         """As `VectorIndex.save`.
@@ -139,7 +141,8 @@ class FaissIndex:
 
     def _write(self, file: BinaryIO) -> None:
         file.write(bytes(_HEADER.size))
-        digest = hashlib.sha256()
+        scale = _SCALE.pack(self._held.scale if isinstance(self._held, _Lists) else 0.0)
+        digest = hashlib.sha256(scale)
 
         def keep(data: bytes) -> int:
             digest.update(data)
@@ -147,21 +150,22 @@ class FaissIndex:
 
         faiss.write_index(self._held.index, faiss.PyCallbackIOWriter(keep, _CHUNK_BYTES))  # type: ignore[attr-defined]
         file.seek(0)
-        file.write(_HEADER.pack(_MAGIC, _FORMAT, self.dim, digest.digest()))
+        file.write(_HEADER.pack(_MAGIC, _FORMAT, self.dim, scale, digest.digest()))
 
     def _read(self, file: BinaryIO) -> _Flat | _Lists:
         header = file.read(_HEADER.size)
-        expected = _HEADER.pack(_MAGIC, _FORMAT, self.dim, header[-32:].ljust(32, b"\0"))
+        scale = header[-36:-32]
+        expected = _HEADER.pack(_MAGIC, _FORMAT, self.dim, scale, header[-32:])
         if header != expected:
             raise StoreCorrupt(f"not an index of {self.dim} dimensions in format {_FORMAT}: delete it, it is rebuilt")
-        digest = hashlib.sha256()
+        digest = hashlib.sha256(scale)
         while chunk := file.read(_CHUNK_BYTES):
             digest.update(chunk)
         if digest.digest() != header[-32:]:
             raise StoreCorrupt("the index does not match its checksum: delete it, it is rebuilt from the log")
         file.seek(_HEADER.size)
         index: Any = faiss.read_index(faiss.PyCallbackIOReader(file.read, _CHUNK_BYTES))  # type: ignore[attr-defined]
-        return _Flat(index) if isinstance(index, faiss.IndexIDMap2) else _Lists(index)
+        return _Flat(index) if isinstance(index, faiss.IndexIDMap2) else _Lists(index, *_SCALE.unpack(scale))
 
 
 class _Flat:
@@ -193,26 +197,34 @@ class _Flat:
 
 
 class _Lists:
-    """8-bit codes in inverted lists that are halved when they are full."""
+    """8-bit codes in inverted lists that are halved when they are full.
 
-    def __init__(self, index: Any) -> None:
+    Attributes:
+        scale: what a coordinate is multiplied by to be a code.
+    """
+
+    def __init__(self, index: Any, scale: float) -> None:
         self.index = index  # faiss.IndexIVFScalarQuantizer
+        self.scale = np.float32(scale)
         self._centres: Any = faiss.downcast_index(index.quantizer)
         self._packed_at = int(index.ntotal)
         self._probes = 0
 
     @staticmethod
     def trained_on(vectors: Vectors) -> _Lists:
-        """No vectors yet, and codes that fit these and others."""
+        """No vectors yet, and codes that fit these and others.
+
+        The codes are whole numbers that FAISS multiplies as such, which takes two thirds of the time that 8-bit codes
+        with a range for each dimension do.
+        """
         dim = vectors.shape[1]
         centres = faiss.IndexFlatIP(dim)
-        kind = faiss.ScalarQuantizer.QT_8bit
+        kind = faiss.ScalarQuantizer.QT_8bit_direct_signed
         index = faiss.IndexIVFScalarQuantizer(centres, dim, _LISTS, kind, faiss.METRIC_INNER_PRODUCT, False)
-        index.sq.train(_code_ranges(vectors))
         index.is_trained = True
         by_id = faiss.DirectMap.Hashtable  # type: ignore[attr-defined]
         index.set_direct_map_type(by_id)  # removes in microseconds
-        return _Lists(index)
+        return _Lists(index, 127 / _reach(vectors))
 
     def holds_any(self, ids: Ids) -> bool:
         return any(self._list_of(one) is not None for one in ids.tolist())
@@ -262,8 +274,16 @@ class _Lists:
         probes = min(max(self._centres.ntotal // 8, _PROBES.start), _PROBES.stop - 1)
         if probes != self._probes:  # telling FAISS takes as long as a list's scan
             self.index.nprobe = self._probes = probes
-        similarities, ids = self.index.search(row, k)
-        return similarities, ids
+        _, ids, codes = self.index.search_and_return_codes(self._codes(row), k)
+        # FAISS multiplied with the question in whole numbers too: near enough to find, not to compare.
+        similarities = _unit(codes[0].astype(np.float32) - _ZERO) @ row[0]
+        order = np.argsort(-similarities, kind="stable")
+        return similarities[None, order], ids[:, order]
+
+    def _codes(self, vectors: Vectors) -> Vectors:
+        """Whole numbers from -127 to 127, as float32: what FAISS keeps in a byte."""
+        codes: Vectors = np.rint(np.clip(vectors * self.scale, -127, 127))
+        return codes
 
     def _spread(self, at: int, ids: Ids, vectors: Vectors, full: int) -> None:
         """Add to a list that becomes too full: its members and the new ones are parted into it and new lists.
@@ -287,8 +307,8 @@ class _Lists:
         self._insert(ids, vectors, around[near.search(vectors, 1)[1][:, 0]])
 
     def _insert(self, ids: Ids, vectors: Vectors, lists: Ids) -> None:
-        ids, vectors = np.ascontiguousarray(ids), np.ascontiguousarray(vectors)
-        pointers = (faiss.swig_ptr(array) for array in (vectors, ids, lists))
+        ids, codes = np.ascontiguousarray(ids), self._codes(vectors)
+        pointers = (faiss.swig_ptr(array) for array in (codes, ids, lists))
         if len(ids):
             self.index.add_core(len(ids), *pointers)
 
@@ -303,7 +323,7 @@ class _Lists:
             return np.zeros(0, dtype=np.int64), np.zeros((0, self.index.d), dtype=np.float32)
         ids: Ids = faiss.rev_swig_ptr(lists.get_ids(at), size).copy()
         codes = faiss.rev_swig_ptr(lists.get_codes(at), size * code_size).reshape(size, code_size)
-        return ids, self.index.sq.decode(codes.copy())  # decoding and encoding again gives the same code
+        return ids, self.index.sq.decode(codes.copy()) / self.scale  # encoding again gives the same code
 
     def _open_list(self, centre: Vectors) -> int:
         self._centres.add(centre[None])
@@ -338,15 +358,18 @@ class _Lists:
         return min(max(1 << int(np.sqrt(count) / 2).bit_length(), _MIN_LIST), _MAX_LIST)
 
 
-def _code_ranges(vectors: Vectors) -> Vectors:
-    """Least and greatest value of each dimension that a code tells apart, (2, dim).
+def _reach(vectors: Vectors) -> float:
+    """The greatest value of a coordinate that a code tells apart.
 
     Six standard deviations of a random unit vector's coordinate, however narrow these vectors are: those to come may
-    be of other subjects. Wider where a dimension of these is, as a few are in some models. With MiniLM a similarity is
+    be of other subjects. More where these have it, as some models do in a few dimensions. With MiniLM a similarity is
     then good to 0.003; with four deviations it is a little better on average and 0.01 off at worst.
     """
-    reach = np.maximum(np.abs(vectors).max(axis=0), 6 / np.sqrt(vectors.shape[1])).clip(max=1)
-    return np.ascontiguousarray([-reach, reach], dtype=np.float32)
+    return min(max(float(np.abs(vectors).max()), 6 / float(np.sqrt(vectors.shape[1]))), 1.0)
+
+
+def _unit(rows: Vectors) -> Vectors:
+    return np.asarray(rows / np.sqrt(np.einsum("nd,nd->n", rows, rows))[:, None], dtype=np.float32)
 
 
 def _direction(vectors: Vectors) -> Vectors:
