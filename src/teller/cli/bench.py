@@ -48,7 +48,10 @@ _Arms = dict[str, tuple[list["Reply"], "ArmFigures"]]
 def bench(  # noqa: PLR0913  each is an option
     context: typer.Context,
     traffic: Annotated[
-        Path | None, typer.Argument(help='JSONL of {"question", "caller", "at", "label"}. Left out: a made-up stream.')
+        Path | None,
+        typer.Argument(
+            metavar="TRAFFIC", help='JSONL of {"question", "caller", "at", "label"}. Left out: a made-up stream.'
+        ),
     ] = None,
     turns: Annotated[int, typer.Option(min=1, max=10_000_000, help="Questions of a made-up stream.")] = 2000,
     callers: Annotated[int, typer.Option(min=1, help="Callers of a made-up stream.")] = 1000,
@@ -60,8 +63,10 @@ def bench(  # noqa: PLR0913  each is an option
         list[str] | None, typer.Option(metavar="NAME=URL", help="A running server as an arm. Repeatable.")
     ] = None,
     concurrency: Annotated[int, typer.Option(min=1, max=1024, help="Most questions at once.")] = 8,
-    speed: Annotated[float, typer.Option(min=0, help="Times faster than 'at' says; 0: as fast as answered.")] = 0.0,
-    price: Annotated[float, typer.Option(min=0, help="Of 1,000 generated tokens.")] = 0.0,
+    speed: Annotated[
+        float, typer.Option(min=0, max=1e6, help="Times faster than 'at' says; 0: as fast as answered.")
+    ] = 0.0,
+    price: Annotated[float, typer.Option(min=0, max=1e6, help="Of 1,000 generated tokens.")] = 0.0,
     plot: Annotated[Path | None, typer.Option(help="Write a picture (PNG) of the comparison.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
 ) -> None:

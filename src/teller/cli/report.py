@@ -36,6 +36,8 @@ def report(
     from teller.stores.turn_reader import TurnReader
 
     settings: Settings = context.obj.load().settings
+    if not as_json:
+        _refuse_foreign(out)
     span = span_of(since, until, time.time())
     with TurnReader(open_home(settings.home).turns) as reader:
         view = asyncio.run(_gathered(settings, reader, span))
@@ -107,15 +109,27 @@ async def _cache(settings: Settings) -> dict[str, Any]:
     }
 
 
-def _write_page(view: dict[str, Any], path: Path) -> None:
+def _refuse_foreign(path: Path) -> None:
+    """Only an older report is replaced; said before anything is read."""
     from teller.errors import InputError
-    from teller.reports.page import html_page, is_report
+    from teller.reports.page import is_report
 
     try:
         if path.exists():
             with path.open(encoding="utf-8", errors="replace") as file:
                 if not is_report(file.read(500)):
                     raise InputError(f"{path} is there already and is no report: name another file with --out")
+        elif not path.parent.is_dir():
+            raise InputError(f"{path}: cannot be written: there is no folder {path.parent}")
+    except OSError as exc:
+        raise InputError(f"{path}: cannot be written: {exc.strerror or type(exc).__name__}") from exc
+
+
+def _write_page(view: dict[str, Any], path: Path) -> None:
+    from teller.errors import InputError
+    from teller.reports.page import html_page
+
+    try:
         _put(path, html_page(view).encode())
     except OSError as exc:
         raise InputError(f"{path}: cannot be written: {exc.strerror or type(exc).__name__}") from exc
