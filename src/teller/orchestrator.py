@@ -11,8 +11,7 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -22,9 +21,21 @@ from teller.cache.partition import Basis
 from teller.cache.semantic import SemanticCache
 from teller.call import Call, CallEvent, Pin, State
 from teller.errors import EngineError, EngineTimeout, StoreError
-from teller.ports import Asked, Clock, Embedder, Generator, KnowledgeIndex, Observer, Passage, Synthesizer, Transcriber
+from teller.ports import (
+    Asked,
+    Clock,
+    Embedder,
+    Generator,
+    KnowledgeIndex,
+    Observer,
+    Passage,
+    Prompt,
+    Synthesizer,
+    Transcriber,
+)
 from teller.prompts import answer_prompt, spoken_part
 from teller.redaction import nothing_heard, redact
+from teller.streams import within
 from teller.turn import (
     Answer,
     Citation,
@@ -58,18 +69,28 @@ class _Facts:
     timings_ms: dict[str, float] = field(default_factory=dict)
     miss: Miss | None = None
     grounded: bool | None = None
+    basis: Basis | None = None
     pieces: int = 0
     answered_ms: float = 0.0
 
-    @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
-        """Add the wall time of the block to a stage."""
-        started = time.perf_counter()
-        try:
-            yield
-        finally:
-            spent = (time.perf_counter() - started) * 1000
-            self.timings_ms[name] = self.timings_ms.get(name, 0.0) + spent
+    def stage(self, name: str) -> _Stage:
+        """Add the wall time of a block to a stage."""
+        return _Stage(self.timings_ms, name)
+
+
+class _Stage:
+    __slots__ = ("_name", "_started", "_timings_ms")
+
+    def __init__(self, timings_ms: dict[str, float], name: str) -> None:
+        self._timings_ms = timings_ms
+        self._name = name
+
+    def __enter__(self) -> None:
+        self._started = time.perf_counter()
+
+    def __exit__(self, *_: object) -> None:
+        spent = (time.perf_counter() - self._started) * 1000
+        self._timings_ms[self._name] = self._timings_ms.get(self._name, 0.0) + spent
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -163,8 +184,7 @@ class Orchestrator:
         if self.transcriber is None:
             raise EngineError("speech came in, but engines.transcriber is 'none'")
         try:
-            async with asyncio.timeout(self.hear_within_s):
-                return await self.transcriber.transcribe(heard)
+            return await within(self.hear_within_s, self.transcriber.transcribe(heard))
         except TimeoutError:
             raise EngineTimeout(
                 f"nothing was heard within {self.hear_within_s:g} s; say it again, or type it"
@@ -226,8 +246,7 @@ class Orchestrator:
         if reason := policy.cannot_be_cached(question, call.memory):
             return Miss(reason)
         try:
-            async with asyncio.timeout(self.cache_within_s):
-                return await self.cache.lookup(question, call.scope, basis=self._basis(facts))
+            return await within(self.cache_within_s, self.cache.lookup(question, call.scope, basis=self._basis(facts)))
         except (StoreError, EngineError, TimeoutError):
             return Miss(MissReason.FAILED)
 
@@ -236,9 +255,8 @@ class Orchestrator:
     ) -> Answer:
         """Look the answer up, word it, check the wording, and offer it to the cache."""
         try:
-            async with asyncio.timeout(self.knowledge_within_s):
-                with facts.stage("retrieve"):
-                    passages = await self.knowledge.search(question, after=after)
+            with facts.stage("retrieve"):
+                passages = await within(self.knowledge_within_s, self.knowledge.search(question, after=after))
         except (EngineError, TimeoutError):
             return policy.cannot_look_up(call.memory)
         if not passages:
@@ -262,18 +280,21 @@ class Orchestrator:
         return answer
 
     def _basis(self, facts: _Facts) -> Basis:
-        return self.cache.basis_with(facts.pin.adapters)
+        """What a turn's answers are made from: the same from its beginning to its end."""
+        facts.basis = facts.basis or self.cache.basis_with(facts.pin.adapters)
+        return facts.basis
 
     async def _generate(self, question: Question, passages: tuple[Passage, ...], facts: _Facts) -> str:
         """The generator's words, without an action code; empty if it fails or is too slow."""
         try:
-            async with asyncio.timeout(self.generate_within_s):
-                prompt = answer_prompt(question, passages)
-                pieces = [piece async for piece in self.generator.generate(prompt, adapter=facts.pin.served)]
+            pieces = await within(self.generate_within_s, self._pieces(answer_prompt(question, passages), facts))
         except (EngineError, TimeoutError):
             return ""
         facts.pieces = len(pieces)
         return spoken_part("".join(pieces).strip())[0]
+
+    async def _pieces(self, prompt: Prompt, facts: _Facts) -> list[str]:
+        return [piece async for piece in self.generator.generate(prompt, adapter=facts.pin.served)]
 
     async def _is_grounded(self, generated: str, best: Passage) -> bool:
         if generated == best.text:
@@ -281,8 +302,7 @@ class Orchestrator:
         if not generated:
             return False
         try:
-            async with asyncio.timeout(self.knowledge_within_s):
-                vectors = await self.embedder.embed([generated, best.text])
+            vectors = await within(self.knowledge_within_s, self.embedder.embed([generated, best.text]))
         except (EngineError, TimeoutError):
             return False  # what cannot be checked is not said
         values = [find_values(text, self.catalogue) for text in (generated, best.text)]
@@ -290,8 +310,7 @@ class Orchestrator:
 
     async def _offer(self, question: Question, answer: Answer, scope: Scope, facts: _Facts) -> None:
         try:
-            async with asyncio.timeout(self.cache_within_s):
-                await self.cache.offer(question, answer, scope, basis=self._basis(facts))
+            await within(self.cache_within_s, self.cache.offer(question, answer, scope, basis=self._basis(facts)))
         except (StoreError, EngineError, TimeoutError):
             return  # the log is full, slow or gone: the caller is answered all the same
 

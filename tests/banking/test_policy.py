@@ -1,6 +1,8 @@
 """What the bank's voice answers itself, and what the cache is never asked."""
 
 import pytest
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
 
 from teller.banking import policy
 from teller.call import Memory
@@ -153,3 +155,14 @@ def test_yes_takes_the_offer_of_a_person_only_when_one_is_open():
     assert policy.accepts_offer(question("yes please"), Memory(unanswered=1)).source is Source.HANDOFF
     assert policy.accepts_offer(question("yes please"), Memory()) is None
     assert policy.accepts_offer(question("yes but first tell me the rate"), Memory(unanswered=1)) is None
+
+
+@pytest.mark.parametrize("rule", policy.RULES, ids=lambda rule: rule.name)
+@given(data=st.data())
+@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much], deadline=None)
+def test_whatever_a_rule_matches_has_one_of_its_signs(rule, data):
+    text = data.draw(st.from_regex(rule.pattern))
+    assume(rule.pattern.search(text))
+    assert rule.matches(text, "")
+    if text.isascii():
+        assert any(sign in text.lower() for sign in rule.signs), text

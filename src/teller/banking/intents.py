@@ -23,7 +23,10 @@ class Rule:
 
     def matches(self, asked: Marked) -> bool:
         """Whether the rule claims a question."""
-        return all(asked.has(pattern) for pattern in self.all_of) and not asked.has(self.unless)
+        for pattern in self.all_of:
+            if not asked.has(pattern):
+                return False
+        return not asked.has(self.unless)
 
 
 def _words(alternatives: str) -> str:
@@ -161,17 +164,19 @@ _VETOES = (
 
 def recognise(asked: Marked, family: str = "") -> Tool | None:
     """The calculation that a question asks for, None if it is not surely one; `family` is that of an open form."""
-    if asked.has(_VETOES):
+    if not (family or asked.values or asked.has(_LOAN)):  # no rule could match
         return None
-    families = {"savings"} if asked.has(_NOT_WOULD_COST) else {"savings", "loan"}
-    if tool := _first(RULES, asked, families):
-        return tool
-    if family:
-        return _first(FOLLOW_UPS, asked, families & {family}) if len(asked.words.split()) <= FOLLOW_UP_WORDS else None
-    # With nothing open, "ten thousand over five years" asks what that costs.
-    return TOOLS["loan_payment"] if "loan" in families and asked.has(_OVER) and only_values(asked) else None
+    tool = _first(RULES, asked)
+    if tool is None and family and len(asked.words.split()) <= FOLLOW_UP_WORDS:
+        tool = _first([rule for rule in FOLLOW_UPS if TOOLS[rule.tool].family == family], asked)
+    if tool is None and not family and asked.has(_OVER) and only_values(asked) and not asked.has(_NOT_WOULD_COST):
+        tool = TOOLS["loan_payment"]  # with nothing open, "ten thousand over five years" asks what that costs
+    return None if tool is None or asked.has(_VETOES) else tool
 
 
-def _first(rules: Iterable[Rule], asked: Marked, families: set[str]) -> Tool | None:
-    tools = (TOOLS[rule.tool] for rule in rules if TOOLS[rule.tool].family in families and rule.matches(asked))
-    return next(tools, None)
+def _first(rules: Iterable[Rule], asked: Marked) -> Tool | None:
+    """The tool of the first rule that matches; none of a loan where the question is not what one would cost."""
+    for rule in rules:
+        if rule.matches(asked) and not (TOOLS[rule.tool].family == "loan" and asked.has(_NOT_WOULD_COST)):
+            return TOOLS[rule.tool]
+    return None

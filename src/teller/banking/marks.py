@@ -14,12 +14,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 
 from teller.turn import Question, Value, ValueKind
 from teller.values import Catalogue, find_values
 
+_SIGNS = re.compile(r"[^a-z' \[\]]+")
 _MARK = re.compile(r"<([a-z])(\d+)>")
 _HESITATION = re.compile(
     r"\b(?:u+m+|u+h+|e+r+m*|h+m+|a+h+|o+h+|you know|sort of|kind of|basically|well|so|okay|ok|please|hi|hello|hey|hiya"
@@ -69,6 +70,7 @@ class Marked:
 
     words: str
     values: Mapping[str, str]
+    _found: dict[str, bool] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def marks(self) -> Iterator[Mark]:
         """The values, in order."""
@@ -77,8 +79,11 @@ class Marked:
             yield Mark(found[1], self.values[found[2]], before, after)
 
     def has(self, pattern: str) -> bool:
-        """Whether a pattern is found in the words."""
-        return re.search(pattern, self.words) is not None
+        """Whether a pattern is found in the words; rules share patterns, so each is looked for once."""
+        found = self._found.get(pattern)
+        if found is None:
+            found = self._found[pattern] = re.search(pattern, self.words) is not None
+        return found
 
 
 def mark(question: Question, accounts: Collection[str] = ()) -> Marked:
@@ -99,13 +104,13 @@ def mark(question: Question, accounts: Collection[str] = ()) -> Marked:
         pieces += [between, "in" if value.kind is ValueKind.DATE else "", f"<{letter}{index}>"]
         end = value.end
     words = " ".join(_HESITATION.sub(" ", " ".join([*pieces, _cleaned(question.text[end:])])).split())
-    for pattern, marks in _PERIODS:
+    for pattern, marks in _PERIODS if values else ():
         words = re.sub(pattern, marks, words)
     return Marked(words, values)
 
 
 def _cleaned(text: str) -> str:
-    return " ".join(re.sub(r"[^a-z' \[\]]+", " ", text.lower().replace("’", "'")).split())
+    return " ".join(_SIGNS.sub(" ", text.lower().replace("’", "'")).split())
 
 
 def _letter(value: Value, raw: str, *, after_over: bool) -> tuple[str, str] | None:

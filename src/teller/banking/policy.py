@@ -29,16 +29,26 @@ OFFER = "Would you like me to put you through to a person?"
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """A pattern and what is said when it matches."""
+    """A pattern and what is said when it matches.
+
+    Attributes:
+        signs: in small letters; whatever the pattern matches has one of them, and most texts, which have none, are
+            passed at once.
+    """
 
     name: str
     source: Source
     pattern: re.Pattern[str]
     line: str
+    signs: tuple[str, ...] = ("",)
+
+    def matches(self, text: str, small: str) -> bool:
+        """Whether the rule is for a text; `small` is the text in small letters, empty to look at it in any case."""
+        return (not small or any(map(small.__contains__, self.signs))) and self.pattern.search(text) is not None
 
 
-def _rule(name: str, source: Source, line: str, *patterns: str) -> Rule:
-    return Rule(name, source, re.compile("|".join(patterns), re.IGNORECASE), line)
+def _rule(name: str, source: Source, line: str, *patterns: str, signs: str) -> Rule:
+    return Rule(name, source, re.compile("|".join(patterns), re.IGNORECASE), line, tuple(signs.split("|")))
 
 
 _PERSON = r"(?:a |an |the |some )?(?:real |actual |live |proper |human |customer service )?"
@@ -61,6 +71,7 @@ RULES: tuple[Rule, ...] = (
         r"\bend(?:ing)? (?:it all|my (?:own )?life)\b",
         r"\bsuicid(?:e|al)\b",
         r"\bdo(?:n't| not) want to (?:live|be alive|be here any ?more)\b",
+        signs="myself|it all|life|suicid|want to live|want to be",
     ),
     _rule(
         "asked_for_a_person",
@@ -70,6 +81,7 @@ RULES: tuple[Rule, ...] = (
         rf"\b(?:get me|give me|i want|i need|i'd like|can i have|let me have|i would like) {_PERSON}(?: please| now)?[.!?]*$",
         rf"^\W*{_PERSON}(?: please)?\W*$",
         r"\bput me through\b(?! to (?:my|the) (?:account|app))",
+        signs="person|human|agent|advis|representative|operator|somebody|someone|colleague|supervisor|manager|put me through",
     ),
     _rule(
         "instructions",
@@ -83,6 +95,8 @@ RULES: tuple[Rule, ...] = (
         r"\b(?:repeat|say) (?:this )?after me\b",
         r"</?\s*(?:system|assistant|user|answer|instructions?|prompt|tool)\s*>",
         r"(?:^|[.,;:!>]|\bplease|\bnow|\bjust)\s*(?:approve|grant|authori[sz]e) (?:me |my |the |a |this )(?:\w+ ){0,3}(?:application|loan|mortgage|overdraft|credit|payment|refund)\b(?!.*\?)",
+        signs="ignore|disregard|forget|override|system |hidden |initial |secret |you are|you're|act as|pretend|play as| mode|"
+        "repeat|after me|<|approve |grant |authori",
     ),
     _rule(
         "wrongdoing",
@@ -90,6 +104,7 @@ RULES: tuple[Rule, ...] = (
         "I cannot help with that. If you think that somebody is misusing a card or an account, tell me and I will say what to do.",
         r"\b(?:how (?:do|can|could|would|to)|teach me|show me|help me)\b.{0,20}\b(?:clone|skim|forge|fake|hack|counterfeit|launder)\b",
         r"\b(?:get (?:round|around|past)|bypass|evade|avoid|trick|beat|fool)\b.{0,25}\b(?:fraud|security|identity|id|money laundering|aml|kyc|credit)[- ](?:checks?|systems?|controls?|detection|team|rules)\b",
+        signs="clone|skim|forge|fake|hack|counterfeit|launder|get round|get around|get past|bypass|evade|avoid|trick|beat|fool",
     ),
     _rule(
         "someone_elses_data",
@@ -101,6 +116,8 @@ RULES: tuple[Rule, ...] = (
         r"(?:\w+ ){0,2}(?:balance|pin|password|passcode|transactions|account number|account details|card number|statement|salary)\b",
         r"\b(?:balance|pin|password|transactions|details|statements?|salary)\b(?: \w+){0,2} (?:my|an?) (?:\w+ )?(?:wife|husband|partner|neighbou?r|boss|ex|friend|girlfriend|boyfriend|brother|sister|mum|dad|mother|father|colleague|son|daughter)\b",
         r"\bother (?:customers?|people)'?s? (?:card numbers?|balance|details|accounts?|data|names?)\b",
+        signs="else|wife|husband|partner|neighbo|boss|ex's |exs | ex|friend|brother|sister|mum|dad|mother|father|colleague|son|"
+        "daughter|other customer|other people",
     ),
     _rule(
         "secrets",
@@ -108,6 +125,7 @@ RULES: tuple[Rule, ...] = (
         "I will never tell or ask for a PIN, a password, a full card number or a one-time code, and nobody from the bank will.",
         r"\b(?:tell|give|read|show|remind|send) me (?:out )?(?:what )?(?:my|the) (?:\w+ ){0,2}(?:pin|password|passcode|cvv|security code|card number|one.time code)\b(?!.*\bforg[eo]t)",
         r"\bwhat(?:'s| is| are) (?:my|the) (?:\w+ )?(?:pin|password|passcode|cvv|card number|security code)\b(?! for| used)(?!.*\bforg[eo]t)",
+        signs="pin|password|passcode|cvv|security code|card number|time code",
     ),
     _rule(
         "secrets_given",
@@ -116,6 +134,7 @@ RULES: tuple[Rule, ...] = (
         "If somebody else may have heard it, change it in the app or ask me for a person. What can I help you with?",
         r"\bmy (?:\w+ )?(?:pin|passcode|password|cvv|security code|one.time code|memorable word)(?: number)? (?:is|was|=)\W*(?:\[|\d|\w*\d)",
         r"\bmy (?:\w+ ){0,2}card(?: number)? (?:is|=)\W*\[card\]",
+        signs="pin|password|passcode|cvv|security code|time code|memorable word|[card]",
     ),
     _rule(
         "other_company",
@@ -123,6 +142,10 @@ RULES: tuple[Rule, ...] = (
         "I can only speak for this bank. Please ask them directly; their number is on their website or on the back of your card.",
         rf"^(?!.*\b(?:switch|mov|transfer|send|sent|receiv|recogni[sz]|paid|pay|charg|taken|took|spen[dt]|link|connect|join|leav|from|refund|bring|remortgag)\w*\b).*\b(?:{_OTHERS})\b",
         rf"\b(?:{_OTHERS})'?s (?:\w+ ){{0,2}}(?:rate|fee|charge|account|app|branch|offer|loan|mortgage|card|overdraft)s?\b",
+        signs="barclay|hsbc|lloyds|halifax|natwest|santander|nationwide|monzo|starling|revolut|tsb|first direct|chase|rbs|metro|"
+        "virgin|op bank|operative bank|tesco|sainsbury|m&s|amex|american express|citibank|wells fargo|bank of america|pnc|"
+        "paypal|klarna|clearpay|western union|moneygram|vanguard|fidelity|hargreaves|coinbase|binance|admiral|aviva|"
+        "direct line|axa|legal and general",
     ),
     _rule(
         "advice",
@@ -133,6 +156,7 @@ RULES: tuple[Rule, ...] = (
         r"\b(?:which|what) (?:stocks?|shares?|funds?|crypto\w*|coins?|investments?)\b.{0,30}\b(?:best|buy|good|recommend|invest|pick)\b",
         r"\b(?:recommend|suggest)\b.{0,30}\b(?:stocks?|shares?|crypto\w*|bitcoin|funds?|investments?)\b",
         r"\bwill (?:the )?(?:stocks?|shares?|bitcoin|house prices|interest rates|the market|the pound)\b.{0,25}\b(?:go up|go down|rise|fall|crash|drop|increase)\b",
+        signs="should i |stock|share|fund|crypto|coin|investment|recommend|suggest|will ",
     ),
 )
 
@@ -186,13 +210,18 @@ _POINTS_BACK = re.compile(
     re.IGNORECASE,
 )
 _MOST_WORDS = 12  # a longer question stands on its own, whatever pronouns it has
+_ACCEPTS = re.compile(
+    r"\W*(?:yes|yeah|yep|sure|ok|okay|please|yes please|go on|do that|that would be (?:great|good))\W*(?:please|thanks|thank you)?\W*",
+    re.IGNORECASE,
+)
 _LIVE_TIME = re.compile(r"\b(?:right now|at the moment|as of now|today's|currently open)\b", re.IGNORECASE)
 
 
 def first_word(question: Question) -> Answer | None:
     """The bank's answer to what must not be looked up, computed or generated; None if the turn goes on."""
+    small = question.text.lower() if question.text.isascii() else ""  # beyond ASCII, other letters match "k" and "s"
     for rule in RULES:
-        if rule.pattern.search(question.text):
+        if rule.matches(question.text, small):
             return _spoken(rule)
     if _MOVES_MONEY.search(question.text) and (
         any(value.kind is ValueKind.MONEY for value in question.values) or _FOR_ME.search(question.text)
@@ -284,12 +313,7 @@ def cannot_look_up(memory: Memory) -> Answer:
 
 def accepts_offer(question: Question, memory: Memory) -> Answer | None:
     """The hand-over after "yes" to the offer of a person; None if no offer is open or it was not taken."""
-    taken = re.fullmatch(
-        r"\W*(?:yes|yeah|yep|sure|ok|okay|please|yes please|go on|do that|that would be (?:great|good))\W*(?:please|thanks|thank you)?\W*",
-        question.text,
-        re.I,
-    )
-    if memory.unanswered and taken:
+    if memory.unanswered and _ACCEPTS.fullmatch(question.text):
         return _line(
             "offer_taken",
             Source.HANDOFF,

@@ -91,7 +91,7 @@ class Toolbox:
 
     def lapse(self, memory: Memory) -> Memory:
         """The memory after a turn that was about something else: an open form waits one such turn, then it is gone."""
-        if memory.form and memory.topic.startswith(memory.form):
+        if not memory.form or memory.topic.startswith(memory.form):
             return memory
         return replace(memory, form="", filled={})
 

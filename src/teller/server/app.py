@@ -29,7 +29,7 @@ from teller.server.calls import Calls, KeptCall, Sounds
 from teller.server.failures import STATUS_CODES, failure_of, refusal, response_of
 from teller.server.guard import SUBPROTOCOL, Guard
 from teller.server.limits import Lines, RateLimit, ServerLimits, caller_key
-from teller.server.line import Line, closing_turn
+from teller.server.line import ClosingTurn, Line
 from teller.server.live import Live
 from teller.server.messages import AskAnswer, parse_question
 from teller.server.readings import of_lines
@@ -177,7 +177,7 @@ class _Routes:
 
     async def _answer(self, heard: Transcript | Speech, call: Call, *, speak: bool) -> tuple[TurnRecord, Pcm | None]:
         sounds: list[Pcm] = []
-        async with closing_turn(self._bot.orchestrator.turn(heard, call, speak=speak)) as events:
+        async with ClosingTurn(self._bot.orchestrator.turn(heard, call, speak=speak)) as events:
             async for event in events:
                 match event:
                     case Sound(pcm):

@@ -16,8 +16,8 @@ import logging
 import math
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
-from typing import TypeVar
+from contextlib import suppress
+from typing import Generic, TypeVar
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
@@ -242,7 +242,7 @@ class Line:
     async def _say(self, number: int, line: str) -> float:
         """Speak a line of the greeting; gives how long it lasts, in seconds."""
         duration_s = 0.0
-        async with closing_turn(self._bot.orchestrator.say(line)) as sounds:
+        async with ClosingTurn(self._bot.orchestrator.say(line)) as sounds:
             async for sound in sounds:
                 duration_s += sound.pcm.duration_s
                 await self._play(number, sound.pcm, of=_GREETING)
@@ -253,7 +253,7 @@ class Line:
             await self._tell(State.THINKING)
             async with (
                 asyncio.timeout(self._limits.max_turn_s),
-                closing_turn(self._bot.orchestrator.turn(heard, self._call)) as events,
+                ClosingTurn(self._bot.orchestrator.turn(heard, self._call)) as events,
             ):
                 if self._is_notice_due and isinstance(heard, Speech):
                     await self._greet(number, self._bot.greeting()[0])
@@ -327,14 +327,18 @@ class Line:
                 await self._socket.close(over.close_code)
 
 
-@asynccontextmanager
-async def closing_turn(events: AsyncIterator[_T]) -> AsyncIterator[AsyncIterator[_T]]:
-    """Close a turn's events when the block is left: at once, not when the garbage collector comes by."""
-    try:
-        yield events
-    finally:
-        if isinstance(events, AsyncGenerator):
-            await events.aclose()
+class ClosingTurn(Generic[_T]):
+    """Closes a turn's events when the block is left: at once, not when the garbage collector comes by."""
+
+    def __init__(self, events: AsyncIterator[_T]) -> None:
+        self._events = events
+
+    async def __aenter__(self) -> AsyncIterator[_T]:
+        return self._events
+
+    async def __aexit__(self, *_: object) -> None:
+        if isinstance(self._events, AsyncGenerator):
+            await self._events.aclose()
 
 
 def _first(group: BaseExceptionGroup[CallOver]) -> CallOver:
