@@ -35,14 +35,8 @@ from teller.cache.rules import CacheRules
 from teller.cache.semantic import CacheStore, SemanticCache
 from teller.cache.verdict import ExactOnly
 from teller.call import Call
-from teller.engines.scripted import (
-    ScriptedClock,
-    ScriptedEmbedder,
-    ScriptedGenerator,
-    ScriptedIndex,
-    ScriptedKnowledge,
-    ScriptedLog,
-)
+from teller.engines.scripted import ScriptedEmbedder, ScriptedGenerator, ScriptedIndex, ScriptedKnowledge, ScriptedLog
+from teller.engines.scripted_surroundings import ScriptedClock
 from teller.observers import Observers
 from teller.orchestrator import Orchestrator
 from teller.ports import Passage

@@ -14,16 +14,15 @@ from teller.cache.semantic import CacheStore, SemanticCache
 from teller.cache.verdict import ExactOnly
 from teller.call import Call, Memory
 from teller.engines.scripted import (
-    ScriptedClock,
     ScriptedEmbedder,
     ScriptedGenerator,
     ScriptedIndex,
     ScriptedKnowledge,
     ScriptedLog,
-    ScriptedObserver,
     ScriptedSynthesizer,
     ScriptedTranscriber,
 )
+from teller.engines.scripted_surroundings import ScriptedClock, ScriptedObserver
 from teller.orchestrator import Orchestrator
 from teller.ports import Passage
 from teller.turn import Answer, DataClass, Done, Question, Said, Scope, Transcript, TurnRecord

@@ -20,7 +20,8 @@ from teller.adapters.manifest import signed
 from teller.adapters.registry import Registry
 from teller.adapters.roster import Roster, Usage
 from teller.call import Call
-from teller.engines.scripted import ScriptedAdapterHost, ScriptedObserver
+from teller.engines.scripted import ScriptedAdapterHost
+from teller.engines.scripted_surroundings import ScriptedObserver
 from teller.stores.signing import Ed25519Signer
 from teller.turn import Scope
 from teller.wiring import SystemClock

@@ -18,6 +18,7 @@ from teller.adapters.applied import difference
 from teller.adapters.ledger import Change, Version
 from teller.call import Call, CallEvent, Pin
 from teller.engines.scripted import Fault, ScriptedAdapterHost, ScriptedLog
+from teller.engines.scripted_surroundings import ScriptedObserver
 from teller.errors import EngineError
 from teller.ports import Fingerprint, Prompt
 from teller.turn import Scope, Source, Toggle
@@ -190,7 +191,6 @@ async def test_a_host_that_two_processes_share_keeps_a_version_until_the_last_on
 
 async def test_a_process_without_a_host_serves_the_base_model_whatever_is_live(home, one):
     from teller.adapters.live import LiveAdapters
-    from teller.engines.scripted import ScriptedObserver
 
     await home.control(new_host()).enable(one.served, TESTER)
     live = LiveAdapters(home.ledger(), None, seat=None, observer=ScriptedObserver(), clock=home.clock, waits=QUICK)

@@ -8,7 +8,8 @@ from teller.cache.partition import Basis
 from teller.cache.rules import CacheRules
 from teller.cache.semantic import CacheStore, PlainUse, SemanticCache
 from teller.cache.verdict import Judge, MinSimilarity
-from teller.engines.scripted import ScriptedClock, ScriptedEmbedder, ScriptedIndex, ScriptedLog
+from teller.engines.scripted import ScriptedEmbedder, ScriptedIndex, ScriptedLog
+from teller.engines.scripted_surroundings import ScriptedClock
 from teller.ports import CacheLog, Snapshots
 from teller.turn import Answer, Citation, DataClass, Hit, Question, Scope, Source, Value, ValueKind
 

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from teller.engines.scripted import ScriptedClock
+from teller.engines.scripted_surroundings import ScriptedClock
 from teller.ports import Clock
 from teller.wiring import SystemClock
 

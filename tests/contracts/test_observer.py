@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from teller.engines.scripted import ScriptedObserver
+from teller.engines.scripted_surroundings import ScriptedObserver
 from teller.observers import Observers, Unobserved
 from teller.ports import Observer
 from teller.stores.turn_log import TurnLog

@@ -6,7 +6,6 @@ import pytest
 from teller.audio import Pcm
 from teller.engines.scripted import (
     Fault,
-    ScriptedClock,
     ScriptedEmbedder,
     ScriptedGenerator,
     ScriptedKnowledge,
@@ -14,6 +13,7 @@ from teller.engines.scripted import (
     ScriptedSynthesizer,
     ScriptedTranscriber,
 )
+from teller.engines.scripted_surroundings import ScriptedClock
 from teller.errors import EngineError, EngineTimeout, InputError, StoreError
 from teller.ports import Event, Message, Passage, Prompt
 from teller.turn import DataClass, Question, Speech

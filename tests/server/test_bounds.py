@@ -6,7 +6,7 @@ import pytest
 from tests.server.server_stage import StageBot
 
 from teller.call import State
-from teller.engines.scripted import ScriptedClock
+from teller.engines.scripted_surroundings import ScriptedClock
 from teller.errors import BusyError
 from teller.server import calls as calls_module
 from teller.server import limits as limits_module

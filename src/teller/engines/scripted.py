@@ -1,7 +1,8 @@
 """A scripted engine for every port: small, deterministic, without weights; for tests of Teller and of what uses it.
 
 They keep the contracts of `ports.py` (tests/contracts runs on them and on every real engine alike) and add what a test
-needs: what was asked of them is kept, and a `Fault` makes them fail or stall at a chosen place. Not here: quality.
+needs: what was asked of them is kept, and a `Fault` makes them fail or stall at a chosen place. Not here: quality, and
+what is around the engines (scripted_surroundings.py).
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from numpy.typing import NDArray
 from teller.audio import SPEECH_RATE_HZ, Pcm
 from teller.errors import BusyError, EngineError, InputError, StoreCorrupt, StoreError, TellerError
 from teller.ports import Asked, Event, Fingerprint, Passage, Prompt, Vectors
-from teller.turn import LookupRecord, Question, Speech, ToggleRecord, TrainingRecord, Transcript, TurnRecord
+from teller.turn import Question, Speech, Transcript
 
 _WORD = re.compile(r"\w+")
 _SILENCE_RMS = 0.003  # under this a sound holds no words
@@ -440,64 +441,3 @@ class ScriptedLog:
         """As `CacheLog.read`."""
         first = bisect.bisect_right(self._events, after, key=lambda event: event.seq)
         return self._events[first : first + limit]
-
-
-class ScriptedObserver:
-    """Keeps what it is told.
-
-    Attributes:
-        turns, lookups, toggles, training: every record so far, in order.
-    """
-
-    def __init__(self) -> None:
-        self.turns: list[TurnRecord] = []
-        self.lookups: list[LookupRecord] = []
-        self.toggles: list[ToggleRecord] = []
-        self.training: list[TrainingRecord] = []
-
-    def turn_finished(self, record: TurnRecord) -> None:
-        """Keep the record."""
-        self.turns.append(record)
-
-    def lookup_finished(self, record: LookupRecord) -> None:
-        """Keep the record."""
-        self.lookups.append(record)
-
-    def adapter_toggled(self, record: ToggleRecord) -> None:
-        """Keep the record."""
-        self.toggles.append(record)
-
-    def training_advanced(self, record: TrainingRecord) -> None:
-        """Keep the record."""
-        self.training.append(record)
-
-
-class ScriptedClock:
-    """Time that stands still until it is turned."""
-
-    def __init__(self, now: float = 1_750_000_000.0) -> None:
-        self._now = now
-        self._passed = 0.0
-
-    def now(self) -> float:
-        """As `Clock.now`."""
-        return self._now
-
-    def monotonic(self) -> float:
-        """As `Clock.monotonic`."""
-        return self._passed
-
-    def advance(self, seconds: float) -> None:
-        """Let time pass.
-
-        Raises:
-            InputError: if it would go back.
-        """
-        if seconds < 0:
-            raise InputError(f"time does not go back by {-seconds} s: use `jump` for a wrong wall clock")
-        self._now += seconds
-        self._passed += seconds
-
-    def jump(self, seconds: float) -> None:
-        """Set the wall clock forward or back, as an administrator would; monotonic time does not notice."""
-        self._now += seconds
