@@ -1,6 +1,7 @@
 """Whether toggling adapters on a live model drops an answer, mixes two versions in one, or makes callers wait.
 
     nice -n 15 python -m benchmarks.adapter_toggle [--requests 10000] [--toggles 100] [--callers 24] [--json]
+    nice -n 15 python -m benchmarks.adapter_toggle --vllm [--requests 2000]
     nice -n 15 python -m benchmarks.adapter_toggle --vllm http://127.0.0.1:8000/v1 --vllm-base FOLDER
 
 Callers hold calls of four questions, one after another; a call is pinned to the version that is live at its first. All
@@ -8,7 +9,10 @@ the while the live version is changed: the next one is loaded cold, the audit lo
 unloaded when no call holds it. What each version says to each question is taken down beforehand, one at a time; every
 answer of the crowd must be one of its own version, to the letter. The model is a tiny Mistral with three adapters, each
 of which makes it say its own sentence. The other side is PEFT as most examples use it: one thread for each caller, and
-`set_adapter` before each answer. `--vllm` does the same on a server that serves the tiny Mistral as "base".
+`set_adapter` before each answer. `--vllm` does the same on a real vLLM that serves the tiny Mistral as "base": the one
+that `make test-vllm` installs, started on the CPU for the run, or a server elsewhere.
+
+`switch` is what the first call after a flip waits for, `flip` the operator's record and that.
 """
 
 from __future__ import annotations
@@ -16,6 +20,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import importlib
+import os
 import random
 import sys
 import tempfile
@@ -44,8 +49,9 @@ from teller.turn import Toggle
 
 TURNS = 4  # questions of a call
 QUESTIONS = ("Hours?", "How do I freeze my card?", "What does the account cost me?", "Who closes an account?")
+_INSTALLED = "installed"
 PATIENT = Limits(first_s=120.0, stall_s=60.0, attempts=1)
-TARGETS = {"dropped": 0, "wrong": 0, "switch_p99_ms": 2.0, "cold_load_p99_ms": 150.0, "vllm.switch_p99_ms": 100.0}
+TARGETS = {"dropped": 0, "wrong": 0, "switch_p99_ms": 2.0, "cold_load_p99_ms": 150.0, "vllm.flip_p99_ms": 100.0}
 
 
 class Serving(AdapterHost, Generator, Protocol):
@@ -75,6 +81,7 @@ class Seen:
             "requests_per_s": round(self.outcomes.total() / self.seconds, 1),
             **quantiles("record", self.records_ms),
             **quantiles("switch", self.switches_ms),
+            **quantiles("flip", [sum(both) for both in zip(self.records_ms, self.switches_ms, strict=True)]),
             **quantiles("cold_load", self.loads_ms),
             **quantiles("token_gap", self.gaps_ms),
             **quantiles("token_gap_while_loading", self.gaps_in_loads_ms),
@@ -110,6 +117,7 @@ class Traffic:
         self._released = asyncio.Condition()
         self._says: dict[tuple[str | None, str], str] = {}
         self._loading = 0
+        self._toggled = False
 
     async def learn(self) -> None:
         """Take down what each version says, alone."""
@@ -125,7 +133,7 @@ class Traffic:
             sys.exit(f"the versions do not say {1 + len(self._folders)} sentences: {set(self._says.values())}")
 
     async def run(self, *, requests: int, toggles: int, callers: int) -> Seen:
-        """Let callers and operator loose."""
+        """Let callers and operator loose; the callers go on until the last toggle is made."""
         began = time.perf_counter()
         async with asyncio.TaskGroup() as tasks:
             for _ in range(callers):
@@ -145,7 +153,7 @@ class Traffic:
         return "".join(pieces)
 
     async def _call(self, requests: int) -> None:
-        while self.seen.outcomes.total() < requests:
+        while self.seen.outcomes.total() < requests or not self._toggled:
             served = self._server.now().served
             self._held[served] += 1
             for _ in range(TURNS):
@@ -177,6 +185,7 @@ class Traffic:
                 self._flip(new)
                 if old:
                     leaving.add(tasks.create_task(self._let_go(old), name=old.served))
+            self._toggled = True
 
     async def _load(self, version: Version) -> None:
         self._loading += 1
@@ -267,24 +276,39 @@ def naive(base: Path, folders: Mapping[Version, Path], *, requests: int, callers
     return {"requests": outcomes.total(), **{name: outcomes[name] for name in ("right", "wrong", "dropped")}}
 
 
+def _started(stack: ExitStack, base: Path, home: Path, toggles: int) -> str:
+    """Address of a vLLM that is up until the stack is closed, "" where none is installed."""
+    real: Any = importlib.import_module("tests.real_vllm")
+    python = os.environ.get("TELLER_VLLM_PYTHON") or str(Path(sys.prefix) / "vllm" / "bin" / "python")
+    if not Path(python).exists():
+        return ""
+    slots = toggles + 8  # its CPU build frees none, and the last must stay empty
+    return str(stack.enter_context(real.serving(python, base, home / "vllm.log", slots=slots)))
+
+
 async def main(options: argparse.Namespace) -> dict[str, Any]:
     tiny: Any = importlib.import_module("tests.tiny_mistral")
     found: dict[str, Any] = {"machine": machine(), "targets": TARGETS}
     with ExitStack() as stack:
         home = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        url = str(options.vllm or "")
         base = options.vllm_base or tiny.base(home / "base")
+        if options.vllm == _INSTALLED:
+            url = _started(stack, base, home, options.toggles)
+            if not url:
+                return {**found, "vllm": "skipped: vLLM is not installed; `make test-vllm` does that (3.5 GB)"}
         folders = {}
         for n, says in enumerate(tiny.SAYS):
             folders[Version(f"bank-{n}", f"{n + 1:064x}"[::-1])] = tiny.adapter(home / f"{n}", base, says, seed=n + 1)
         host: LocalModel | VllmPair
-        host = VllmPair(options.vllm, base) if options.vllm else LocalModel(base, device="cpu", limits=PATIENT)
+        host = VllmPair(url, base) if url else LocalModel(base, device="cpu", limits=PATIENT)
         traffic = Traffic(host, folders, home, seed=options.seed)
         await traffic.learn()
         traffic.seen = Seen()
         seen = await traffic.run(requests=options.requests, toggles=options.toggles, callers=options.callers)
-        found["vllm" if options.vllm else "local_model"] = seen.figures()
+        found["vllm" if url else "local_model"] = seen.figures()
         await host.aclose()
-        if not options.vllm:
+        if not url:
             found["naive_set_adapter"] = naive(
                 base, folders, requests=options.naive_requests, callers=4, seed=options.seed
             )
@@ -298,7 +322,9 @@ if __name__ == "__main__":
     parser.add_argument("--callers", type=int, default=24)
     parser.add_argument("--naive-requests", type=int, default=400)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--vllm", metavar="URL", help="a server that serves the tiny Mistral as 'base'")
+    parser.add_argument(
+        "--vllm", metavar="URL", nargs="?", const=_INSTALLED, help="a server; without URL the one that is installed"
+    )
     parser.add_argument("--vllm-base", type=Path, metavar="FOLDER", help="the folder that it was started with")
     parser.add_argument("--json", action="store_true")
     given = parser.parse_args()

@@ -2,15 +2,9 @@
 
 import asyncio
 import os
-import signal
-import socket
-import subprocess
-import time
-import urllib.error
-import urllib.request
 
 import pytest
-from tests import tiny_mistral
+from tests import real_vllm, tiny_mistral
 from tests.contracts.test_adapter_host import *  # noqa: F403  (every test of the contract, on the stage of this file)
 from tests.contracts.test_adapter_host import ONE, PROMPT, TWO, Stage, said
 from tests.vllm_server import ServedByVllm
@@ -18,10 +12,7 @@ from tests.vllm_server import ServedByVllm
 from teller.errors import EngineError, InputError
 
 pytestmark = [pytest.mark.vllm, pytest.mark.timeout(900)]
-_START_S = 600
-# In a batch of several models, vLLM 0.32 on a CPU gives requests for the base model the adapter in its last slot: its
-# PyTorch kernels take their index -1 for "the last". An unload frees no slot, so there is one for every load of this
-# file, and one more that stays empty. With 4 slots, two tests here fail: the base model's answers change in the middle.
+# More than there are loads in this file. With 4 slots, two tests fail: the base model's answers change in the middle.
 _SLOTS = 128
 
 
@@ -37,47 +28,9 @@ def base(made):
 
 @pytest.fixture(scope="session")
 def url(base, tmp_path_factory):
-    """A server, with the switches that `VllmHost` asks for."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [os.environ["TELLER_VLLM_PYTHON"], "-m", "vllm.entrypoints.cli.main", "serve", str(base)]
-    command += ["--served-model-name", "base", "--host", "127.0.0.1", "--port", str(port), "--enforce-eager"]
-    command += ["--enable-lora", "--max-loras", str(_SLOTS), "--max-cpu-loras", str(_SLOTS), "--max-lora-rank", "32"]
-    command += ["--dtype", "bfloat16", "--max-model-len", "512"]
-    settings = {
-        "VLLM_TARGET_DEVICE": "cpu",
-        "VLLM_CPU_KVCACHE_SPACE": "1",
-        "VLLM_ALLOW_RUNTIME_LORA_UPDATING": "1",
-        "VLLM_NO_USAGE_STATS": "1",
-        "HF_HUB_OFFLINE": "1",
-    }
     log = tmp_path_factory.mktemp("vllm") / "log"
-    with log.open("wb") as written:
-        server = subprocess.Popen(
-            command, env=os.environ | settings, stdout=written, stderr=subprocess.STDOUT, start_new_session=True
-        )
-    try:
-        _wait(f"http://127.0.0.1:{port}/v1/models", server, log)
-        yield f"http://127.0.0.1:{port}/v1"
-    finally:
-        os.killpg(server.pid, signal.SIGTERM)
-        try:
-            server.wait(30)
-        except subprocess.TimeoutExpired:
-            os.killpg(server.pid, signal.SIGKILL)
-            server.wait()
-
-
-def _wait(url, server, log):
-    deadline = time.monotonic() + _START_S
-    while time.monotonic() < deadline and server.poll() is None:
-        try:
-            with urllib.request.urlopen(url, timeout=5):
-                return
-        except (urllib.error.URLError, OSError):
-            time.sleep(1)
-    pytest.fail(f"vLLM did not start:\n{log.read_text()[-4_000:]}")
+    with real_vllm.serving(os.environ["TELLER_VLLM_PYTHON"], base, log, slots=_SLOTS) as url:
+        yield url
 
 
 @pytest.fixture
