@@ -87,8 +87,8 @@ def test_the_pages_tables_have_the_numbers_of_the_json(used):
     view = json.loads(out)
     assert code == 0
     assert (view["turns"], view["cache"]["hits"], view["cache"]["misses"]) == (5, 3, 2)
-    assert rows_under(page, "class")[0] == ["public", "3", "2", "60.00%", "0", "3"]
-    assert rows_under(page, "reason") == [["too_far", "1", "50.00%"], ["uncertain", "1", "50.00%"]]
+    assert rows_under(page, "class")[0] == ["public", "3", "2", "60.00 %", "0", "3"]
+    assert rows_under(page, "reason") == [["too far", "1", "50.00 %"], ["uncertain", "1", "50.00 %"]]
     assert [row[:2] for row in rows_under(page, "source")] == [["cache", "3"], ["model", "1"], ["refused", "1"]]
     assert rows_under(page, "asked") == view["missed"] == []
     assert rows_under(page, "at")[0][-1] == "</table><script>alert(1)</script>"
@@ -164,7 +164,7 @@ def test_bounds_and_entries_of_a_cache_are_drawn_and_listed(used):
     entry = {"id": 4, "class": "public", "state": "live", "hits": 9, "accuracy": 0.9, "answer_id": "a"}
     view |= {"trust": [closed | about, public | about], "entries": [entry | {"question": "日本 $x$ \\frac <i>"}]}
     page = html_page(view)
-    assert rows_under(page[page.index('id="bounds"') :], "class")[1][:4] == ["public", "certified", "0.9800", "0.81%"]
+    assert rows_under(page[page.index('id="bounds"') :], "class")[1][:4] == ["public", "certified", "0.9800", "0.81 %"]
     assert rows_under(page, "entry")[0][-1] == "日本 $x$ \\frac <i>"
     assert set(plots.PICTURES) <= set(re.findall(r'<section id="([\w-]+)"', page))
 

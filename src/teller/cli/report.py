@@ -100,7 +100,7 @@ async def _cache(settings: Settings) -> dict[str, Any]:
             entries = [entry_view(entry, opened) for entry in worthy[:_ENTRIES]]
     except TellerError as exc:
         return nothing | {"trust_note": f"Not known: {exc}", "entries_note": f"Not known: {exc}"}
-    limit = f"The operator allows {settings.cache.max_false_hits:.2%} of hits to be wrong."
+    limit = f"The operator allows {100 * settings.cache.max_false_hits:.2f} % of hits to be wrong."
     return {
         "trust": trust,
         "trust_note": f"{limit} Bounds are on semantic hits: an exact hit repeats the answer to the same words.",

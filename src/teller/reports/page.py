@@ -21,6 +21,7 @@ _HEAD = f"""<!doctype html>
 <meta name="color-scheme" content="light dark">
 <meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
 """
+_LONG = 26  # characters from which a cell is a text rather than a number or a word
 _NO_TEXTS = "Questions are not kept in this log (log.keep_text is off), or all were answered."
 
 
@@ -72,9 +73,8 @@ def _sections(view: View) -> Iterable[str]:
 def _section(view: View, name: str, *tables: str) -> str:
     picture = PICTURES[name]
     if not picture.has_data(view):
-        return (
-            f"<section>\n<h2>{picture.title}</h2>\n<p>Nothing to show in this range.</p>\n{''.join(tables)}</section>\n"
-        )
+        said = "".join(tables) or "<p>Nothing to show in this range.</p>\n"
+        return f"<section>\n<h2>{picture.title}</h2>\n{said}</section>\n"
     light, dark = (base64.b64encode(png(picture, view, dark=dark)).decode() for dark in (False, True))
     return (
         f'<section id="{name}">\n<h2>{picture.title}</h2>\n<picture><source media="(prefers-color-scheme: dark)" '
@@ -114,7 +114,7 @@ def _classes(view: View) -> str:
 
 def _reasons(view: View) -> str:
     total = max(1, view["cache"]["misses"])
-    rows = [(reason, count, _share(count / total)) for reason, count in view["by_reason"].items()]
+    rows = [(reason.replace("_", " "), count, _share(count / total)) for reason, count in view["by_reason"].items()]
     return _table("Why the cache gave nothing", ("reason", "misses", "share"), rows)
 
 
@@ -215,7 +215,14 @@ def _missed(view: View) -> str:
     if not view["missed"]:
         return f"<p>{_NO_TEXTS}</p>\n"
     rows = [
-        (one["asked"], " · ".join(one["questions"]), one["wordings"], one["reason"], one["answered_by"], one["advice"])
+        (
+            one["asked"],
+            " · ".join(one["questions"]),
+            one["wordings"],
+            one["reason"].replace("_", " "),
+            one["answered_by"],
+            one["advice"],
+        )
         for one in view["missed"]
     ]
     header = ("asked", "questions", "wordings", "missed because", "answered by", "what to do")
@@ -242,16 +249,24 @@ def _entries(view: View) -> str:
 def _table(caption: str, header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     if not rows:
         return ""
-    top = "".join(f'<th scope="col">{_text(name)}</th>' for name in header)
-    lines = "".join(f"<tr>{''.join(map(_cell, row))}</tr>\n" for row in rows)
+    kinds = [_kind([row[place] for row in rows]) for place in range(len(header))]
+    top = "".join(f'<th scope="col"{kind}>{_text(name)}</th>' for name, kind in zip(header, kinds, strict=True))
+    cells = ([f"<td{kind}>{_text(_shown(one))}</td>" for one, kind in zip(row, kinds, strict=True)] for row in rows)
+    lines = "".join(f"<tr>{''.join(row)}</tr>\n" for row in cells)
     named = f"<caption>{_text(caption)}</caption>" if caption else ""
     return f'<div class="wide"><table>{named}<thead><tr>{top}</tr></thead><tbody>\n{lines}</tbody></table></div>\n'
 
 
-def _cell(value: object) -> str:
-    is_number = isinstance(value, int) or (isinstance(value, str) and value[:1] in "-+0123456789" and len(value) < 26)
-    shown = f"{value:,}" if isinstance(value, int) else str(value)
-    return f"<td{' class=number' if is_number else ''}>{_text(shown)}</td>"
+def _kind(column: Sequence[object]) -> str:
+    """How the cells of a column are set: numbers to the right, long texts with room."""
+    texts = [_shown(value) for value in column]
+    if all(text[:1] in "-+0123456789" and ":" not in text and len(text) < _LONG for text in texts):
+        return " class=number"
+    return " class=long" if any(len(text) >= _LONG for text in texts) else ""
+
+
+def _shown(value: object) -> str:
+    return f"{value:,}" if isinstance(value, int) else str(value)
 
 
 def _text(value: str) -> str:
@@ -259,7 +274,7 @@ def _text(value: str) -> str:
 
 
 def _share(value: float | None) -> str:
-    return "-" if value is None else f"{value:.2%}"
+    return "-" if value is None else f"{100 * value:.2f} %"
 
 
 def _range(limits: Sequence[float] | None, form: str = "{:.1f} %") -> str:

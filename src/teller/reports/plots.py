@@ -166,7 +166,7 @@ def _savings(figure: Any, view: View) -> None:
     _time_axis(total, view)
     known = [one for one in view["by_class"] if one["saved_s"] is not None and one["hits"]]
     by_class.barh([one["class"] for one in known], [one["saved_s"] / seconds for one in known], 0.55, color=GREEN)
-    by_class.set(xlabel=f"by class, {unit}")
+    by_class.set(xlabel=f"by class, {unit}", ylim=(-1, len(known)))
     by_class.grid(visible=False)
 
 
@@ -189,7 +189,8 @@ def _adapters(figure: Any, view: View) -> None:
         high = (1.02, 1.14)[place % 2]
         box = right.get_xaxis_transform()
         right.text(_time(one["at"]), high, one["toggle"], transform=box, fontsize=8.5, color=RED, ha="center")
-    speed.legend(loc="best")
+    _legend(right)
+    figure.get_layout_engine().set(h_pad=0.1)
     _time_axis(speed, view)
 
 
@@ -279,7 +280,8 @@ def _time_axis(axes: Any, view: View) -> None:
     locator = dates.AutoDateLocator(minticks=3, maxticks=9)
     axes.xaxis.set_major_locator(locator)
     axes.xaxis.set_major_formatter(dates.ConciseDateFormatter(locator))
-    axes.set_xlim(_time(view["since"]), _time(view["until"]))
+    half_s = (view["until"] - view["since"]) / SLOTS / 2
+    axes.set_xlim(_time(view["since"] - half_s), _time(view["until"] + half_s))
 
 
 def _legend(axes: Any) -> None:
