@@ -51,7 +51,7 @@ class Arena:
         """The block that holds a record, and where in it the record begins and ends: reading without copying."""
         block, at = self._blocks[place >> _BITS], place & (_BLOCK - 1)
         start = at + _HEAD
-        return block, start, start + int.from_bytes(block[at:start], "little")
+        return block, start, start + (block[at] | block[at + 1] << 8 | block[at + 2] << 16)
 
     def size(self, place: int) -> int:
         """Bytes that the record at a place takes."""

@@ -11,9 +11,8 @@ import hashlib
 import json
 from array import array
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from enum import IntEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,14 +51,14 @@ COLUMNS: Mapping[str, type] = {
     "partition": np.int32,
     "state": np.int8,
 }
+_LIVE = int(State.LIVE)
 _GROWTH = 1.25
 _KEY_BYTES = 40  # of two key tables, about
 ROW_BYTES = sum(np.dtype(kind).itemsize for kind in COLUMNS.values()) + _KEY_BYTES
 
 
-@dataclass(frozen=True, slots=True)
-class Text:
-    """What was asked for an entry, and the judge's sketch of it."""
+class Text(NamedTuple):
+    """What was asked for an entry, and the judge's sketch of it; two dozen are read in every lookup."""
 
     question: str
     values: tuple[Value, ...]
@@ -133,11 +132,12 @@ class Entries:
 
     def rows_of(self, ids: NDArray[np.int64]) -> Rows:
         """The rows of those ids that are live, in the same order."""
-        if not self.rows:
+        if not self._rows:
             return np.zeros(0, dtype=np.intp)
-        rows: Rows = np.minimum(self.column("id").searchsorted(ids), self.rows - 1)
-        kept: Rows = rows[(self.column("id")[rows] == ids) & (self.column("state")[rows] == State.LIVE)]
-        return kept
+        known = self.column("id")
+        rows: Rows = np.minimum(known.searchsorted(ids), self._rows - 1)
+        kept = (known[rows] == ids) & (self._columns["state"][rows] == _LIVE)
+        return rows if kept.all() else rows[kept]
 
     def where(self, mask: NDArray[np.bool_]) -> Rows:
         """The live rows of a mask."""
@@ -161,7 +161,7 @@ class Entries:
 
     def texts(self, rows: Rows) -> list[Text]:
         """What was asked for live rows."""
-        return [self._text(place) for place in self._columns["text"][rows].tolist()]
+        return list(map(self._text, self._columns["text"][rows].tolist()))
 
     def answer(self, row: int) -> Answer:
         """The answer of a live row."""
@@ -174,10 +174,12 @@ class Entries:
 
     def answer_ids(self, rows: Rows) -> list[str]:
         """The answers' ids of live rows."""
+        within, at = self._answers.within, self._answer_at
         found = []
         for place in self._columns["answer"][rows].tolist():
-            block, start, _ = self._answers.within(self._answer_at[place])
-            found.append(_decoded(block[start + 3 : start + 3 + _count(block, start)]))
+            block, start, _ = within(at[place])
+            end = start + 3 + (block[start] | block[start + 1] << 8 | block[start + 2] << 16)
+            found.append(block[start + 3 : end].decode("utf-8", "surrogatepass"))
         return found
 
     def accuracy(self, rows: Rows | int) -> NDArray[np.float64]:
@@ -295,10 +297,11 @@ class Entries:
 
     def _text(self, place: int) -> Text:
         block, start, end = self._texts.within(place)
-        sketch = start + 3 + _count(block, start)
-        values = sketch + 3 + _count(block, sketch)
+        sketch = start + 3 + (block[start] | block[start + 1] << 8 | block[start + 2] << 16)
+        values = sketch + 3 + (block[sketch] | block[sketch + 1] << 8 | block[sketch + 2] << 16)
         found = values_in(json.loads(block[values:end])) if values < end else ()
-        return Text(_decoded(block[start + 3 : sketch]), found, bytes(block[sketch + 3 : values]))
+        question = block[start + 3 : sketch].decode("utf-8", "surrogatepass")
+        return Text(question, found, bytes(block[sketch + 3 : values]))
 
     def _keep_answer(self, answer: Answer) -> int:
         """The place of an equal answer, or of this one."""
@@ -331,11 +334,6 @@ def _counted(part: bytes) -> bytes:
     return len(part).to_bytes(3, "little") + part
 
 
-def _count(block: bytearray, at: int) -> int:
-    """How long the counted part at a place is."""
-    return block[at] | block[at + 1] << 8 | block[at + 2] << 16
-
-
 def _cut(record: bytes) -> tuple[bytes, bytes]:
     """A counted part, and what is behind it."""
     end = 3 + int.from_bytes(record[:3], "little")
@@ -346,7 +344,7 @@ def _encoded(text: str) -> bytes:
     return text.encode("utf-8", "surrogatepass")
 
 
-def _decoded(text: bytes | bytearray) -> str:
+def _decoded(text: bytes) -> str:
     return text.decode("utf-8", "surrogatepass")
 
 

@@ -23,19 +23,20 @@ def near(
         rows = entries.rows_of(ids)
         accuracies = entries.accuracy(rows)
         fit = (entries.column("expires_at")[rows] > now) & (accuracies >= min_accuracy)
-        if fit.sum() >= wanted or len(ids) < asked:
+        if np.count_nonzero(fit) >= wanted or len(ids) < asked:
             break
         asked *= 4  # some have expired and are not swept yet
-    kept = np.flatnonzero(fit)[:wanted]
-    rows = rows[kept]
+    if len(fit) > wanted or not fit.all():
+        kept = np.flatnonzero(fit)[:wanted]
+        similarities, ids, rows, accuracies = similarities[kept], ids[kept], rows[kept], accuracies[kept]
     columns = zip(
         entries.texts(rows),
         entries.answer_ids(rows),
-        (sign * entries.column("id")[rows]).tolist(),
-        np.minimum(similarities[kept], 1.0).tolist(),
-        accuracies[kept].tolist(),
+        (sign * ids).tolist(),
+        np.minimum(similarities, 1.0).tolist(),
+        accuracies.tolist(),
         entries.column("at")[rows].tolist(),
-        shelf.index.vectors(ids[kept]),
+        shelf.index.vectors(ids),
         strict=True,
     )
     data_class = shelf.partition.data_class

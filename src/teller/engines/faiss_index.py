@@ -59,6 +59,7 @@ class FaissIndex:
         self._threads = threads
         self._flat_to = flat_to
         self._held: _Flat | _Lists = _Flat(faiss.IndexIDMap2(faiss.IndexFlatIP(dim)))
+        self._found: tuple[Ids, Vectors] | None = None  # by the last search: what `vectors` is mostly asked for
 
     def __len__(self) -> int:
         return int(self._held.index.ntotal)
@@ -80,6 +81,7 @@ class FaissIndex:
             raise InputError("an id is there already: remove it first")
         if not len(ids):
             return
+        self._found = None
         faiss.omp_set_num_threads(self._threads)  # counts for the calling thread only
         if isinstance(self._held, _Flat) and len(self) + len(ids) > self._flat_to:
             held_ids, held_vectors = self._held.everything()
@@ -89,6 +91,7 @@ class FaissIndex:
 
     def remove(self, ids: Ids) -> None:
         """As `VectorIndex.remove`."""
+        self._found = None
         if len(ids):
             self._held.remove(np.unique(ids))
 
@@ -99,12 +102,15 @@ class FaissIndex:
         if k < 1 or not len(self):
             return np.zeros(0, dtype=np.float32), np.zeros(0, dtype=np.int64)
         row = np.ascontiguousarray(vector, dtype=np.float32)[None]
-        similarities, ids = self._held.search(row, min(k, len(self)))
-        found = ids[0] >= 0
-        return similarities[0][found], ids[0][found]
+        similarities, ids, vectors = self._held.search(row, min(k, len(self)))
+        self._found = (ids, vectors) if vectors is not None else None
+        return similarities, ids
 
     def vectors(self, ids: Ids) -> Vectors:
         """As `VectorIndex.vectors`; beyond `flat_to` vectors each coordinate is good to about 0.001."""
+        found = self._found
+        if found is not None and np.array_equal(ids, found[0]):
+            return found[1]
         try:
             rows = self._held.index.reconstruct_batch(ids) if len(ids) else np.zeros((0, self.dim), dtype=np.float32)
         except RuntimeError as exc:
@@ -137,7 +143,7 @@ class FaissIndex:
             raise StoreCorrupt(
                 f"{path.name} cannot be read as an index: delete it, it is rebuilt from the log"
             ) from exc
-        self._held = held
+        self._held, self._found = held, None
 
     def _write(self, file: BinaryIO) -> None:
         file.write(bytes(_HEADER.size))
@@ -183,9 +189,10 @@ class _Flat:
     def remove(self, ids: Ids) -> None:
         self.index.remove_ids(ids)
 
-    def search(self, row: Vectors, k: int) -> tuple[Vectors, Ids]:
+    def search(self, row: Vectors, k: int) -> tuple[Vectors, Ids, None]:
         similarities, ids = self.index.search(row, k)
-        return similarities, ids
+        there = ids[0] >= 0
+        return similarities[0][there], ids[0][there], None
 
     def everything(self) -> tuple[Ids, Vectors]:
         count, flat = self.index.ntotal, faiss.downcast_index(self.index.index)
@@ -270,15 +277,18 @@ class _Lists:
         if left:
             self.add(np.concatenate([ids for ids, _ in left]), np.concatenate([vectors for _, vectors in left]))
 
-    def search(self, row: Vectors, k: int) -> tuple[Vectors, Ids]:
+    def search(self, row: Vectors, k: int) -> tuple[Vectors, Ids, Vectors]:
+        """Similarities, best first, ids, and the vectors with these ids."""
         probes = min(max(self._centres.ntotal // 8, _PROBES.start), _PROBES.stop - 1)
         if probes != self._probes:  # telling FAISS takes as long as a list's scan
             self.index.nprobe = self._probes = probes
         _, ids, codes = self.index.search_and_return_codes(self._codes(row), k)
+        there = ids[0] >= 0
+        vectors = _unit(codes[0][there].astype(np.float32) - _ZERO)
         # FAISS multiplied with the question in whole numbers too: near enough to find, not to compare.
-        similarities = _unit(codes[0].astype(np.float32) - _ZERO) @ row[0]
+        similarities = vectors @ row[0]
         order = np.argsort(-similarities, kind="stable")
-        return similarities[None, order], ids[:, order]
+        return similarities[order], ids[0][there][order], vectors[order]
 
     def _codes(self, vectors: Vectors) -> Vectors:
         """Whole numbers from -127 to 127, as float32: what FAISS keeps in a byte."""
