@@ -5,6 +5,9 @@ import json
 import pytest
 from typer.testing import CliRunner
 
+from teller.bench.figures import figures_of
+from teller.bench.replay import Reply
+from teller.cli.bench import _own_up
 from teller.cli.teller import app
 
 ANSWERS = """
@@ -73,11 +76,23 @@ def test_arms_are_compared_on_one_stream_and_the_homes_cache_is_not_touched(bank
         (["--cache", "warm"], 2, "off, exact or semantic"),
         (["--server", "http://here"], 2, "NAME=URL"),
         (["--turns", "0"], 2, "turns"),
+        (["--seed", "-1"], 2, "--seed"),
+        (["--price", "inf"], 2, "--price"),
+        (["--plot", "."], 2, "is a folder"),
+        (["--server", "gone=http://127.0.0.1:1"], 1, "gone: not one of 5 questions was answered: 5 failed"),
         (["nowhere.jsonl"], 2, "cannot be read"),
     ],
 )
 def test_wrong_usage_is_one_clear_line(bank, more, code, said):
     result = CliRunner().invoke(app, [*bank, "bench", "--turns", "5", *more])
 
-    assert result.exit_code in (code, 1)
+    assert getattr(result.exception, "exit_code", result.exit_code) == code
     assert said in f"{result.output}{result.exception}"
+
+
+def test_questions_that_were_turned_away_are_owned_up_to(capsys):
+    answered, busy = Reply(9.0, "approved"), Reply(0.1, "busy")
+
+    _own_up("here", figures_of([answered, busy, busy], 1.0))
+
+    assert capsys.readouterr().err == "here: of 3 questions 2 turned away: its figures are not of answers alone\n"

@@ -21,9 +21,15 @@ def test_edge_cases_are_written_as_chats(tmp_path):
     assert [message["role"] for message in json.loads(lines[0])["messages"]] == ["system", "user", "assistant"]
 
 
-def test_resuming_nothing_is_refused(tmp_path):
-    result = run("build", "--out", str(tmp_path), "--resume", "--json")
-    assert isinstance(result.exception, InputError)
+def test_resuming_nothing_and_building_into_a_file_are_refused_before_anything_is_read(tmp_path):
+    (tmp_path / "file").touch()
+    for words, said in (
+        (["--out", str(tmp_path), "--resume"], "no training.pt to go on from"),
+        (["--out", str(tmp_path / "file")], "is a file; a folder is wanted"),
+    ):
+        result = run("build", *words)
+        assert result.exit_code == 2
+        assert said in " ".join(result.output.split())
 
 
 @pytest.mark.parametrize("command", ["build", "eval", "edge-cases"])

@@ -56,7 +56,7 @@ def bench(  # noqa: PLR0913  each is an option
     turns: Annotated[int, typer.Option(min=1, max=10_000_000, help="Questions of a made-up stream.")] = 2000,
     callers: Annotated[int, typer.Option(min=1, help="Callers of a made-up stream.")] = 1000,
     exponent: Annotated[float, typer.Option(min=0, max=5, help="Of Zipf's law in a made-up stream.")] = 1.0,
-    seed: Annotated[int, typer.Option(help="Of a made-up stream.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Of a made-up stream.")] = 0,
     cache: Annotated[str, typer.Option(help="Cache arms, the first is the yardstick.")] = "off,exact,semantic",
     adapter: Annotated[str, typer.Option(help="Adapter arms: off, on or off,on.")] = "off",
     server: Annotated[
@@ -78,6 +78,8 @@ def bench(  # noqa: PLR0913  each is an option
     from teller.bench.figures import figures_of, gain_of
 
     settings = context.obj.load().settings
+    if plot is not None and (plot.is_dir() or not plot.parent.is_dir()):
+        raise typer.BadParameter(f"{plot} is a folder, or in none that is there", param_hint="--plot")
     stream = _stream(settings, traffic, turns=turns, callers=callers, exponent=exponent, seed=seed)
     names = _servers(server) if server else None
     replayed = asyncio.run(
@@ -88,6 +90,8 @@ def bench(  # noqa: PLR0913  each is an option
     arms: _Arms = {
         name: (replies, figures_of(replies, s, price_per_1k=price)) for name, (replies, s) in replayed.items()
     }
+    for name, (_, found) in arms.items():
+        _own_up(name, found)
     (first_name, (first, first_figures)), *others = arms.items()
     gains = {name: gain_of(first, replies, first_figures, found) for name, (replies, found) in others}
     if plot is not None:
@@ -104,6 +108,24 @@ def bench(  # noqa: PLR0913  each is an option
     show_table(_HEADER, [_row(name, found) for name, (_, found) in arms.items()])
     if gains:
         show_table(_GAIN_HEADER, [_gain_row(name, gain, settings.log.currency) for name, gain in gains.items()])
+
+
+def _own_up(name: str, found: ArmFigures) -> None:
+    """Say on standard error how many questions of an arm were not answered: its figures are not of answers alone.
+
+    Raises:
+        EngineError: if none was.
+    """
+    from teller.errors import EngineError
+
+    lost = {why: found.by_source[why] for why in ("busy", "error") if why in found.by_source}
+    said = " and ".join(f"{count:,} {'turned away' if why == 'busy' else 'failed'}" for why, count in lost.items())
+    if sum(lost.values()) == found.turns:
+        raise EngineError(
+            f"{name}: not one of {found.turns:,} questions was answered: {said}; does a server run there?"
+        )
+    if lost:
+        typer.echo(f"{name}: of {found.turns:,} questions {said}: its figures are not of answers alone", err=True)
 
 
 def _stream(

@@ -39,9 +39,13 @@ def build(
 
     It learns the shipped bank's text; that takes 6 minutes on one core that is free.
     """
-    from teller.training.nano import NanoRecipe, build
+    from teller.training.nano import CHECKPOINT, NanoRecipe, build
     from teller.training.nano_text import shipped_sources
 
+    if out.exists() and not out.is_dir():
+        raise typer.BadParameter(f"{out} is a file; a folder is wanted", param_hint="--out")
+    if resume and not (out / CHECKPOINT).is_file():
+        raise typer.BadParameter(f"{out}: no {CHECKPOINT} to go on from", param_hint="--resume")
     begun = time.monotonic()
     with _bar(shown=not as_json) as told:
         build(NanoRecipe(), shipped_sources(kept_back=keep_back), out, resume=resume, told=told)

@@ -28,7 +28,7 @@ from teller.training.nano_text import NanoText, Sources
 from teller.training.nano_tokens import PAD, SPECIAL, encode_chats, torch_and_transformers, train_tokenizer
 
 _SHELF = 1024  # examples that are sorted by length together
-_CHECKPOINT = "training.pt"
+CHECKPOINT = "training.pt"
 _IGNORED = -100
 _READ = 12_000  # examples that the tokenizer is learned from
 
@@ -104,7 +104,7 @@ def build(
     tokenizer = learn_tokenizer(text, sources, recipe)
     training = _Training(recipe, len(tokenizer), torch)
     if resume:
-        training.load(out / _CHECKPOINT)
+        training.load(out / CHECKPOINT)
     else:
         vectors = bag_of_words(text, tokenizer, width=recipe.width, examples=recipe.start_examples, seed=recipe.seed)
         begin_with(training.model, vectors)
@@ -113,12 +113,12 @@ def build(
         told(step)
         stopping = stop_after is not None and step.step >= stop_after
         if stopping or time.monotonic() - written > checkpoint_s:
-            training.save(out / _CHECKPOINT)
+            training.save(out / CHECKPOINT)
             written = time.monotonic()
         if stopping:
             return False
     _write(training.model, tokenizer, out, recipe)
-    (out / _CHECKPOINT).unlink(missing_ok=True)
+    (out / CHECKPOINT).unlink(missing_ok=True)
     return True
 
 
