@@ -216,6 +216,8 @@ async def test_the_base_digest_is_that_of_the_folder_or_unknown(server, host, ba
 def test_what_cannot_work_is_told_at_the_start(tmp_path):
     with pytest.raises(ConfigError, match="like http"):
         VllmHost(model="base", base_url="localhost", api_key=None)
+    with pytest.raises(ConfigError, match="Port could not be cast"):
+        VllmHost(model="base", base_url="http://127.0.0.1:eight/v1", api_key=None)
     with pytest.raises(EngineUnavailable, match="folder cannot be read"):
         VllmHost(model="base", base_url="http://127.0.0.1:1/v1", api_key=None, base_folder=tmp_path)
 

@@ -31,6 +31,7 @@ _HASH_KEY, _LINE_END = b',"hash":"', b'"}\n'
 _HASH_BYTES = len(_HASH_KEY) + len(_START) + len(_LINE_END)
 _TAIL_BYTES = 1 << 14  # of the log, read at first to find its last record
 _HEAD_MAX_BYTES = 4096
+_MEND = "Restore log and head from a copy; moving both away begins a new log, with no adapter live"
 _LOCK_S = 5.0
 _LOOK_S = 0.005
 
@@ -262,7 +263,9 @@ class AuditLog:
                 data = file.read(_HEAD_MAX_BYTES + 1)
         except FileNotFoundError:
             if last.seq > 1:
-                raise StoreCorrupt(f"{self._head_path.name}: missing, beside a log of {last.seq} records") from None
+                raise StoreCorrupt(
+                    f"{self._head_path.name}: missing, beside a log of {last.seq} records. {_MEND}"
+                ) from None
             return
         except OSError as exc:
             raise StoreError(f"{self._head_path}: cannot be read: {exc.strerror}") from exc
@@ -271,19 +274,19 @@ class AuditLog:
             seq, digest = int(head["seq"]), str(head["hash"])
             key, signature = bytes.fromhex(head["public_key"]), bytes.fromhex(head["signature"])
         except (KeyError, TypeError, ValueError) as exc:
-            raise StoreCorrupt(f"{self._head_path.name}: not what this log writes ({exc})") from exc
+            raise StoreCorrupt(f"{self._head_path.name}: not what this log writes ({exc}). {_MEND}") from exc
         if self._signer and not self._signer.verify(_head_body(seq, digest), signature, key):
-            raise StoreCorrupt(f"{self._head_path.name}: not signed by a key that is trusted here, or changed")
+            raise StoreCorrupt(
+                f"{self._head_path.name}: not signed by a key that is trusted here, or changed. If the key is another "
+                f"now, put the old one's .pub file into the keys folder. {_MEND}"
+            )
         if seq > last.seq:
             self._broken(last.seq + 1, f"missing: records {last.seq + 1} to {seq} were removed at the end")
         if (seq, digest) not in {(last.seq, last.hash), (last.seq - 1, last.before)}:
             self._broken(last.seq, f"not the record that {self._head_path.name} names: the log was made anew")
 
     def _broken(self, line: int, why: str) -> NoReturn:
-        raise StoreCorrupt(
-            f"{self._path.name}: line {line}: {why}. Restore log and head from a copy; moving both away begins a new "
-            "log, with no adapter live"
-        )
+        raise StoreCorrupt(f"{self._path.name}: line {line}: {why}. {_MEND}")
 
 
 def _line(last: _Link, at: float, kind: str, body: Mapping[str, Any]) -> bytes:

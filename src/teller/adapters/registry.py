@@ -153,7 +153,9 @@ class Registry:
         try:
             content = _content(installed.folder, self._limits)
         except InputError as exc:
-            raise StoreCorrupt(f"{installed.served}: {exc}; it was changed after it was installed") from exc
+            raise StoreCorrupt(
+                f"{installed.served}: {exc}; it was changed after it was installed: import it again"
+            ) from exc
         if content.digest != installed.digest or content.manifest.name != installed.name:
             raise StoreCorrupt(
                 f"{installed.served}: its content has the digest {content.digest[:12]}: it was changed after it was "

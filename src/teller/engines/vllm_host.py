@@ -82,7 +82,11 @@ class VllmHost:
         base_folder: Path | None = None,
         waits: Waits = _WAITS,
     ) -> None:
-        address = urlsplit(base_url)
+        try:
+            address = urlsplit(base_url)
+            self._server = f"{address.hostname}:{address.port}" if address.port else str(address.hostname)
+        except ValueError as exc:
+            raise ConfigError(f"the server's address {base_url!r} cannot be read: {exc}") from exc
         if address.scheme not in ("http", "https") or not address.hostname:
             raise ConfigError(f"the server's address is like http://127.0.0.1:8000/v1, got {base_url!r}")
         try:
@@ -95,7 +99,6 @@ class VllmHost:
         except InputError as exc:
             raise EngineUnavailable(f"the base model's folder cannot be read: {exc}") from exc
         self._model = model
-        self._server = address.hostname
         self._waits = waits
         self._client: Any = self._sdk.AsyncOpenAI(base_url=base_url, api_key=api_key or "none", max_retries=0)
 
@@ -222,7 +225,7 @@ class VllmHost:
         except sdk.APIStatusError as exc:
             raise refused(self._server, exc.status_code) from exc
         except sdk.APIConnectionError as exc:
-            raise passing(f"{self._server} cannot be reached, or the connection broke") from exc
+            raise passing(f"{self._server} cannot be reached, or the connection broke: is vLLM up there?") from exc
         except (sdk.OpenAIError, ValueError, TypeError, AttributeError, IndexError) as exc:
             raise EngineError(f"{self._server} sent what is no answer") from exc
 
