@@ -6,6 +6,7 @@ import time
 import pytest
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.wait import WebDriverWait
+from tests.server.page_checks import faults
 from tests.server.server_stage import StageBot
 from tests.server.test_page import browser, served
 from tests.stores.turn_stage import NEW, composed, hit, lookup_of
@@ -121,6 +122,9 @@ def test_a_server_at_rest_is_well_and_says_that_nothing_was_asked(board):
     page.wait(lambda: page.text("health") == "All well")
     assert page.text("hit-rate") == "–"
     assert page.text("sound-note") == "No spoken turns"
+    assert page.text("sources-none") == "No turns in the last minutes"
+    assert page.text("outcomes-none") == "No lookups in the last minutes"
+    assert not page.one("#sources").is_displayed()
 
 
 def test_the_page_asks_for_the_token_and_goes_on_with_it(board):
@@ -157,3 +161,10 @@ def test_nothing_is_wider_than_the_screen(board, size):
         assert page.driver.execute_script("return document.documentElement.scrollWidth") <= size[0]
     finally:
         page.driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_the_page_is_readable_named_and_large_enough(board, dark):
+    page = board(used())
+    page.wait(lambda: page.text("hit-rate") == "75.0 %")
+    assert faults(page.driver, dark=dark) == []

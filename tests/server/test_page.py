@@ -14,6 +14,7 @@ from selenium.webdriver import ActionChains, Keys
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.wait import WebDriverWait
+from tests.server.page_checks import faults
 from tests.server.server_stage import NOTICE, Line, Stage, StageBot, said, stage
 
 from teller.turn import Answer, Citation, DataClass, Evidence, MissReason, Source, Tier
@@ -418,11 +419,26 @@ def test_the_chosen_theme_outlives_a_reload(page) -> None:
     assert page.one("html").get_attribute("data-theme") == "light"
 
 
-def test_everything_that_can_be_pressed_has_a_name_and_is_large_enough(page) -> None:
+@pytest.mark.parametrize("dark", [False, True])
+def test_the_page_is_readable_named_and_large_enough(page, dark) -> None:
+    assert faults(page.driver, dark=dark) == []
     page.ask(LOST_CARD)
     page.answered()
+    page.one(".badge").click()
     page.wait(lambda: page.text("state") == "Ready")
+    assert faults(page.driver, dark=dark) == []
     for one in page.all("button, input, a[href]"):
-        if one.is_displayed():
-            assert one.accessible_name
-            assert one.size["height"] >= 19
+        assert not one.is_displayed() or one.accessible_name
+
+
+def test_escape_closes_the_numbers_over_the_conversation(page) -> None:
+    size = {"width": 390, "height": 800, "deviceScaleFactor": 1, "mobile": False}
+    page.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    try:
+        page.one("#panel-open").click()
+        assert page.one("#panel").is_displayed()
+        page.driver.switch_to.active_element.send_keys(Keys.ESCAPE)
+        assert not page.one("#panel").is_displayed()
+        assert page.driver.switch_to.active_element.get_attribute("id") == "panel-open"
+    finally:
+        page.driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})

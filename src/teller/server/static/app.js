@@ -3,6 +3,7 @@
 import { byId, element } from "./elements.js";
 import { Microphone } from "./microphone.js";
 import { Speaker } from "./speaker.js";
+import { themeButton } from "./theme-button.js";
 import { Totals } from "./totals.js";
 import { TurnView, follow } from "./turns.js";
 import { EXAMPLES, STATES } from "./words.js";
@@ -333,6 +334,7 @@ function listenToKeys() {
   document.addEventListener("keydown", (event) => {
     if (event.key === "Escape" && !byId("token-dialog").open) {
       if (hold) finishListening(true);
+      else if (byId("panel").classList.contains("open")) showPanel(false);
       else stop();
       return;
     }
@@ -365,34 +367,11 @@ function listenToPointer() {
   window.addEventListener("blur", () => finishListening(true));
 }
 
-function panelButtons() {
-  const open = (isOpen) => {
-    byId("panel").classList.toggle("open", isOpen);
-    byId("panel-open").setAttribute("aria-expanded", String(isOpen));
-    byId(isOpen ? "panel-close" : "panel-open").focus();
-  };
-  byId("panel-open").addEventListener("click", () => open(true));
-  byId("panel-close").addEventListener("click", () => open(false));
-}
-
-function themeButton() {
-  const root = document.documentElement;
-  const dark = () => (root.dataset.theme ?? (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light")) === "dark";
-  const show = () => {
-    byId("theme").firstElementChild.className = `icon icon-${dark() ? "sun" : "moon"}`;
-    byId("theme").setAttribute("aria-label", dark() ? "Switch to light colours" : "Switch to dark colours");
-  };
-  byId("theme").addEventListener("click", () => {
-    root.dataset.theme = dark() ? "light" : "dark";
-    try {
-      localStorage.setItem("teller-theme", root.dataset.theme);
-    } catch {
-      // Storage may be switched off; the choice lasts until the page is left.
-    }
-    show();
-  });
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", show);
-  show();
+/** The panel over the conversation, where there is no room beside it. */
+function showPanel(isOpen) {
+  byId("panel").classList.toggle("open", isOpen);
+  byId("panel-open").setAttribute("aria-expanded", String(isOpen));
+  byId(isOpen ? "panel-close" : "panel-open").focus();
 }
 
 function begin() {
@@ -408,6 +387,8 @@ function begin() {
   byId("stop").addEventListener("click", stop);
   byId("hands-free").addEventListener("click", toggleHandsFree);
   byId("alert-close").addEventListener("click", hideAlert);
+  byId("panel-open").addEventListener("click", () => showPanel(true));
+  byId("panel-close").addEventListener("click", () => showPanel(false));
   byId("token-dialog").addEventListener("cancel", (event) => event.preventDefault()); // nothing works without it
   byId("token-form").addEventListener("submit", () => {
     wire.useToken(byId("token").value);
@@ -420,7 +401,6 @@ function begin() {
   wire.addEventListener("status", ({ detail }) => onStatus(detail));
   listenToKeys();
   listenToPointer();
-  panelButtons();
   themeButton();
   wire.connect();
 }

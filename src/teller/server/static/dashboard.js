@@ -2,6 +2,7 @@
 
 import { byId, element, fillStack, icon } from "./elements.js";
 import { LiveFeed } from "./live.js";
+import { switchTheme, themeButton } from "./theme-button.js";
 import { SOURCES, milliseconds, missWord, percent } from "./words.js";
 
 const SPAN_S = 300; // of a curve, once so much is known
@@ -177,11 +178,15 @@ function drawSources({ by_source: bySource }, answers) {
     return element("tr", {}, first, ...[whole(value), time(one?.p50_ms), time(one?.p95_ms)].map((text) => element("td", {}, text)));
   });
   byId("sources").replaceChildren(element("thead", {}, head), element("tbody", {}, ...rows));
+  byId("sources").hidden = !rows.length;
+  byId("sources-none").hidden = rows.length > 0;
 }
 
 function drawOutcomes({ by_tier: byTier, by_reason: byReason }) {
   const rows = [...Object.entries(byTier).map((one) => [...one, true]), ...Object.entries(byReason).slice(0, 7).map((one) => [...one, false])];
-  const most = Math.max(1, ...rows.map(([, count]) => count));
+  const most = Math.max(0, ...rows.map(([, count]) => count));
+  byId("outcomes-none").hidden = most > 0;
+  byId("outcomes").hidden = !most;
   byId("outcomes").replaceChildren(
     ...rows.map(([name, count, isHit]) => {
       const bar = element("span");
@@ -204,7 +209,7 @@ function drawAdapter({ adapters, grounding, toggles }) {
   byId("adapter").replaceChildren(
     ...facts([
       ["Live", live ?? "base model"],
-      ["Here", live ? (adapters.served ? "loaded and proven" : "not loaded: base model") : "base model", !adapters.served],
+      ["In this server", live ? (adapters.served ? "loaded and proven" : "not loaded: base model") : "base model", !adapters.served],
       ["Canary", canary ? `${canary}, ${percent(adapters.share)} of new calls` : "none"],
       ["Generated answers checked", whole(grounding.checked)],
       ["Not grounded", grounding.checked ? `${whole(grounding.failed)} (${share(grounding.failed / grounding.checked)})` : "0"],
@@ -271,28 +276,10 @@ function pause() {
   draw();
 }
 
-const root = document.documentElement;
-const isDark = () => (root.dataset.theme ?? (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light")) === "dark";
-
-function showTheme() {
-  byId("theme").firstElementChild.className = `icon icon-${isDark() ? "sun" : "moon"}`;
-  byId("theme").setAttribute("aria-label", isDark() ? "Switch to light colours" : "Switch to dark colours");
-}
-
-function switchTheme() {
-  root.dataset.theme = isDark() ? "light" : "dark";
-  try {
-    localStorage.setItem("teller-theme", root.dataset.theme);
-  } catch {
-    // Storage may be switched off; the choice lasts until the page is left.
-  }
-  showTheme();
-}
-
 const KEYS = {
   p: pause,
   t: switchTheme,
-  f: () => (document.fullscreenElement ? document.exitFullscreen() : root.requestFullscreen()).catch(() => {}),
+  f: () => (document.fullscreenElement ? document.exitFullscreen() : document.documentElement.requestFullscreen()).catch(() => {}),
 };
 
 function begin() {
@@ -312,13 +299,11 @@ function begin() {
     feed.connect();
   });
   byId("pause").addEventListener("click", pause);
-  byId("theme").addEventListener("click", switchTheme);
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", showTheme);
   document.addEventListener("keydown", (event) => {
     if (byId("token-dialog").open || event.ctrlKey || event.metaKey || event.altKey) return;
     KEYS[event.key.toLowerCase()]?.();
   });
-  showTheme();
+  themeButton();
   feed.connect();
 }
 

@@ -141,7 +141,7 @@ function withChips(text, redacted) {
 const chip = (kind) =>
   element("span", { class: "chip", title: "Taken out before anything else saw it" }, icon("lock"), `${redactedWord(kind)} removed`);
 
-const dots = () => element("span", { class: "dots", "aria-label": "One moment" }, element("i"), element("i"), element("i"));
+const dots = () => element("span", { class: "dots", role: "img", "aria-label": "One moment" }, element("i"), element("i"), element("i"));
 
 const section = (title, ...children) => element("section", {}, element("h3", {}, title), ...children);
 

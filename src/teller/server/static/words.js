@@ -17,6 +17,7 @@ export const STAGES = {
   retrieve: "Knowledge",
   generate: "Model",
   ground: "Grounding check",
+  keep: "Kept in the cache",
   speak: "First sound",
 };
 
