@@ -1,6 +1,6 @@
 import pytest
 
-from teller.cache.guards import Guards
+from teller.cache.guards import Guards, indifferent_kinds
 from teller.turn import MissReason, Question, Value, ValueKind
 
 GUARDS = Guards([("activate", "turn off"), ("switch in", "switch out")])
@@ -74,6 +74,38 @@ def test_typed_values_must_be_equal_in_kind_and_canonical_form():
     assert other.reason is MissReason.VALUES_DIFFER
     assert "money 10.00 GBP against money 12.00 GBP" in other.found
     assert found("pay ten", with_value("pay ten", "10.00 GBP")) is not None, "equal words read as other values"
+
+
+def test_a_person_who_is_named_in_both_is_no_difference_where_only_one_side_reads_a_name():
+    bo = Value(ValueKind.PERSON, "bo", 18, 20)
+    assert found(Question("was Ann phoned by Bo", (bo,)), "did Bo phone Ann") is None
+    other = found(Question("was Ann phoned by Bo", (bo,)), "did Cy phone Ann")
+    assert other is not None
+    assert other.reason is MissReason.VALUES_DIFFER
+
+
+def dated(*dates: str, kind: ValueKind = ValueKind.DATE):
+    return [GUARDS.read(Question("a payment is missing", (Value(kind, date, 0, 1),))) for date in dates]
+
+
+def test_an_answer_given_for_four_dates_is_one_for_a_fifth_but_not_for_an_amount_more():
+    assert indifferent_kinds(dated("rel:today", "rel:yesterday", "--03-01", "rel:today")) == frozenset()
+    across = indifferent_kinds(dated("rel:today", "rel:yesterday", "--03-01", "rel:-P7D"))
+    assert across == {ValueKind.DATE}
+
+    asked, stored = dated("--07-09", "rel:today")
+    assert GUARDS.difference(asked, stored) is not None
+    assert GUARDS.difference(asked, stored, indifferent=across) is None
+    (amount,) = dated("7.00 GBP", kind=ValueKind.MONEY)
+    assert GUARDS.difference(amount, stored, indifferent=across) is not None
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [ValueKind.MONEY, ValueKind.PERCENT, ValueKind.PRODUCT, ValueKind.TIER, ValueKind.ID_TAIL, ValueKind.PERSON],
+)
+def test_amounts_rates_products_tiers_ids_and_people_decide_however_often_the_answer_was_given(kind):
+    assert indifferent_kinds(dated(*"abcdefgh", kind=kind)) == frozenset()
 
 
 def test_equal_texts_never_differ():

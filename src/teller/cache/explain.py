@@ -140,7 +140,7 @@ _NOTHING_NEAR = {
 
 def _judged(probe: Probe, opinion: Opinion, region: Region | None, *, served: bool, verdict: str) -> list[Step]:
     near, best = probe.neighbours, opinion.best
-    guard = f"{opinion.difference.rule}: {opinion.difference.found}" if opinion.difference else "no difference found"
+    guard = f"{opinion.difference.rule}: {opinion.difference.found}" if opinion.difference else opinion.checks["guards"]
     limit = "the class is closed" if region is None else f"at least {region.min_probability:.4f} is wanted"
     if region is not None:
         certified = f"certified: at most {region.bound:.2%} of hits wrong" if region.bound is not None else ""

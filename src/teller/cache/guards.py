@@ -47,6 +47,10 @@ _USED_TO = re.compile(
 _PARTICLES = frozenset({"in", "on", "off", "out", "up", "down", "over", "back", "away"})
 _NONE: frozenset[str] = frozenset()
 _KNOWN_WORDS = 8_192  # whose prefixes are remembered
+# Values that often only tell the circumstances: "it happened on Monday", "for two of my cards", "while in Spain".
+_OF_CIRCUMSTANCE = frozenset({ValueKind.DATE, ValueKind.TIME, ValueKind.DURATION, ValueKind.COUNT, ValueKind.PLACE})
+_ENOUGH_VALUES = 4  # with three, answers of a middling margin were right in 94 to 97 % (docs/decisions.md)
+_Said = tuple[ValueKind, str]
 _HE, _SHE = frozenset({"he", "him", "his", "himself"}), frozenset({"she", "her", "hers", "herself"})
 
 
@@ -119,9 +123,17 @@ class Guards:
         content = tuple(word for word in words if word not in self._small and word not in self._negators)
         return Reading(question, words, self._names(question.text), content, negations, self._phrases_in(words))
 
-    def difference(self, asked: Reading, stored: Reading) -> Difference | None:
-        """The first difference that forbids giving one's answer to the other; None if no rule finds any."""
-        values = _value_difference(asked, stored)
+    def difference(
+        self, asked: Reading, stored: Reading, *, indifferent: frozenset[ValueKind] = frozenset()
+    ) -> Difference | None:
+        """The first difference that forbids giving one's answer to the other; None if no rule finds any.
+
+        Args:
+            asked: the question.
+            stored: the question of an entry.
+            indifferent: kinds of value that the entry's answer is known not to depend on.
+        """
+        values = _value_difference(asked, stored, indifferent)
         if values or asked.words == stored.words:
             return values
         return (
@@ -256,15 +268,44 @@ class _Passive:
     doer: frozenset[str]
 
 
-def _value_difference(asked: Reading, stored: Reading) -> Difference | None:
-    here, there = (Counter((value.kind, value.canonical) for value in r.question.values) for r in (asked, stored))
+def indifferent_kinds(readings: Sequence[Reading]) -> frozenset[ValueKind]:
+    """Kinds of value that an answer does not depend on, from the questions that it was given to.
+
+    What was the answer for four different dates is the answer for a fifth: where the value decides, as in a quote,
+    each value has an answer of its own. Amounts, rates, products, tiers, ids and people are never among them: a limit
+    or a product's terms may be the same for several and then change.
+    """
+    given: dict[ValueKind, set[frozenset[str]]] = {}
+    for reading in readings:
+        for kind in _OF_CIRCUMSTANCE.intersection(value.kind for value in reading.question.values):
+            said = frozenset(value.canonical for value in reading.question.values if value.kind is kind)
+            given.setdefault(kind, set()).add(said)
+    return frozenset(kind for kind, values in given.items() if len(values) >= _ENOUGH_VALUES)
+
+
+def _value_difference(asked: Reading, stored: Reading, indifferent: frozenset[ValueKind]) -> Difference | None:
+    here, there = _values(asked, stored, indifferent), _values(stored, asked, indifferent)
     if here == there:
         return None
     found = f"{_listed(here - there)} against {_listed(there - here)}"
     return Difference("values", MissReason.VALUES_DIFFER, found)
 
 
-def _listed(values: Counter[tuple[ValueKind, str]]) -> str:
+def _values(reading: Reading, other: Reading, indifferent: frozenset[ValueKind]) -> Counter[_Said]:
+    """The values that may make a question differ from another.
+
+    A name that stands in the other too does not, even if there nothing showed that it is one: "is Ann paid by Bo"
+    and "does Bo pay Ann". Who does it to whom is for another rule.
+    """
+    return Counter(
+        (value.kind, value.canonical)
+        for value in reading.question.values
+        if value.kind not in indifferent
+        and not (value.kind is ValueKind.PERSON and set(value.canonical.split()) <= set(other.words))
+    )
+
+
+def _listed(values: Counter[_Said]) -> str:
     return ", ".join(f"{kind} {canonical}" for kind, canonical in sorted(values)) or "none"
 
 

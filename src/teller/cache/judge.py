@@ -7,6 +7,7 @@ allows. The two are apart so that calibration, "what if" and live learning see w
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -15,11 +16,11 @@ from typing import Protocol
 import numpy as np
 
 from teller.cache.consensus import Ballot, margin, tally
-from teller.cache.guards import Difference, Guards, Reading
+from teller.cache.guards import Difference, Guards, Reading, indifferent_kinds
 from teller.cache.verdict import Accept, Neighbour, Probe, Reject, Verdict
 from teller.cache.verifier import Floats, Verifier, pair_facts
 from teller.ports import Vectors
-from teller.turn import MissReason, Question
+from teller.turn import MissReason, Question, ValueKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +119,7 @@ class CertifiedJudge:
         """The likeliest answer, and how likely it is right.
 
         When it is in doubt and stands alone, so do others: then one that was given to the same words may be surer, once
-        those are gone that the guards tell apart.
+        those are gone that the guards tell apart, and those of the nearest that the verifier does.
         """
         asked = self._guards.read(probe.question)
         words = None if probe.tokens is None or self._verifier is None else self._verifier.project(probe.tokens)
@@ -129,27 +130,43 @@ class CertifiedJudge:
             return opinion
         near = self._without_told_apart(asked, near, ballots)
         other = self._opinion(asked, words, near, _ballots(near)) if near else opinion
-        return other if other.alike >= _SAME and other.votes == 1 else opinion
+        if other.alike < _SAME or other.votes > 1:
+            return opinion
+        if not other.is_doubtful:
+            return other
+        near = self._without_other_words(asked, words, near, other.best)
+        surer = self._opinion(asked, words, near, _ballots(near))
+        return surer if surer.best is other.best else other
 
     def _opinion(
         self, asked: Reading, words: Floats | None, near: Sequence[Neighbour], ballots: Sequence[Ballot]
     ) -> Opinion:
-        found: list[Difference] = []
-        ahead, members = margin(ballots), ballots[0].members
+        ahead, members = margin(ballots), [near[place] for place in ballots[0].members]
         checks = {"consensus": f"{len(members)} of {len(near)} neighbours, margin {ahead:.2f}"}
-        for place in members:
-            best = near[place]
-            stored = self._read(best)
-            difference = self._guards.difference(asked, stored)
+        best, difference = self._passing(asked, members)
+        passed = "no difference found"
+        if difference is not None and (across := indifferent_kinds([self._read(member) for member in members])):
+            best, difference = self._passing(asked, members, across)
+            passed = f"no difference found that matters: the answer was given whatever the {', '.join(sorted(across))}"
+        if difference is not None:
+            checks[difference.rule] = difference.found
+            return Opinion(best, 0.0, len(members), ahead, -_MOST_ALIKE, difference, checks)
+        alike = self._alike(asked, words, self._read(best), best)
+        pair = f"log-odds {alike:.1f}" if self._verifier else "not compared: no verifier for this embedder"
+        checks |= {"guards": passed, "pair": pair}
+        return Opinion(best, _probability(ahead, alike, len(members)), len(members), ahead, alike, checks=checks)
+
+    def _passing(
+        self, asked: Reading, members: Sequence[Neighbour], indifferent: frozenset[ValueKind] = frozenset()
+    ) -> tuple[Neighbour, Difference | None]:
+        """The nearest member that no guard tells apart from the question; else the nearest, and what tells it apart."""
+        first: Difference | None = None
+        for member in members:
+            difference = self._guards.difference(asked, self._read(member), indifferent=indifferent)
             if difference is None:
-                alike = self._alike(asked, words, stored, best)
-                pair = f"log-odds {alike:.1f}" if self._verifier else "not compared: no verifier for this embedder"
-                checks |= {"guards": "no difference found", "pair": pair}
-                probability = _probability(ahead, alike, len(members))
-                return Opinion(best, probability, len(members), ahead, alike, checks=checks)
-            found.append(difference)
-        checks[found[0].rule] = found[0].found
-        return Opinion(near[members[0]], 0.0, len(members), ahead, -_MOST_ALIKE, found[0], checks)
+                return member, None
+            first = first or difference
+        return members[0], first
 
     def _without_told_apart(
         self, asked: Reading, near: Sequence[Neighbour], ballots: Sequence[Ballot]
@@ -160,6 +177,16 @@ class CertifiedJudge:
         """
         lone = {ballot.answer_id for ballot in ballots if len(ballot.members) == 1}
         return [n for n in near if n.answer_id not in lone or self._guards.difference(asked, self._read(n)) is None]
+
+    def _without_other_words(
+        self, asked: Reading, words: Floats | None, near: Sequence[Neighbour], best: Neighbour
+    ) -> list[Neighbour]:
+        """Neighbours without those of the nearest few that stand alone and, word by word, ask something else."""
+        answers = Counter(neighbour.answer_id for neighbour in near)
+        rivals = [n for n in near if n is not best and answers[n.answer_id] == 1][:_COMPARED]
+        apart = [rival for rival in rivals if self._alike(asked, words, self._read(rival), rival) < _OTHER]
+        gone = {rival.entry_id for rival in apart}
+        return [neighbour for neighbour in near if neighbour.entry_id not in gone]
 
     def _read(self, neighbour: Neighbour) -> Reading:
         return self._reading(Question(neighbour.question, neighbour.values))
@@ -175,12 +202,14 @@ class CertifiedJudge:
         return max(-_MOST_ALIKE, min(_MOST_ALIKE, alike))
 
 
-_VERSION = "consensus-2"
+_VERSION = "consensus-3"
 _KNOWN_QUESTIONS = 16_384  # of a kilobyte and a half each
 _FAR = 0.5  # cosine below which a neighbour is not about the same thing
 _SPLIT = 0.2  # margin below which the neighbours speak for different answers
 _MOST_ALIKE = 5.0
 _SURE = 0.98  # probability beyond which a second look would change nothing
+_COMPARED = 6  # rivals that a near-copy in doubt is compared with word by word, at a tenth of a millisecond each
+_OTHER = 0.0  # log-odds of the verifier below which two questions do not say the same
 _SAME = 2.0  # log-odds of the verifier from which two questions say the same
 # Log-odds that an answer is right, by its margin: from `python -m benchmarks.fit_judge`, a logistic fit on the bank's
 # own ways of asking (1,613 opinions: -1.0 and 10.8, standard errors 0.1 and 0.6), begun two standard errors lower.
