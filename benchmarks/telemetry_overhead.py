@@ -90,11 +90,12 @@ async def open_arms(stream: io.StringIO) -> Arms:
     """Both arms over one cache, which already knows the answer."""
     embedder, clock = ScriptedEmbedder(), ScriptedClock()
     passage = Passage("freeze", "Freezing a card", "Open the app and tap Freeze.", "1", DataClass.PUBLIC, (), 0.9)
+    basis = Basis("scripted", "prompt", "policy", "knowledge")
     cache = SemanticCache(
         CacheStore(log=ScriptedLog(), make_index=lambda: ScriptedIndex(embedder.dim)),
         embedder,
         ExactOnly(),
-        basis=lambda: Basis("scripted", "prompt", "policy", "knowledge"),
+        basis=lambda: basis,
         rules=CacheRules(eligible=lambda *_: None),
         clock=clock,
     )

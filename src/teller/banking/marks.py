@@ -16,11 +16,15 @@ import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
+from functools import lru_cache
 
 from teller.turn import Question, Value, ValueKind
 from teller.values import Catalogue, find_values
 
 _SIGNS = re.compile(r"[^a-z' \[\]]+")
+_compiled = lru_cache(maxsize=None)(
+    re.compile
+)  # the patterns of the rules, a hundred or so; `re` itself looks up slowly
 _MARK = re.compile(r"<([a-z])(\d+)>")
 _HESITATION = re.compile(
     r"\b(?:u+m+|u+h+|e+r+m*|h+m+|a+h+|o+h+|you know|sort of|kind of|basically|well|so|okay|ok|please|hi|hello|hey|hiya"
@@ -82,7 +86,7 @@ class Marked:
         """Whether a pattern is found in the words; rules share patterns, so each is looked for once."""
         found = self._found.get(pattern)
         if found is None:
-            found = self._found[pattern] = re.search(pattern, self.words) is not None
+            found = self._found[pattern] = _compiled(pattern).search(self.words) is not None
         return found
 
 
@@ -105,7 +109,7 @@ def mark(question: Question, accounts: Collection[str] = ()) -> Marked:
         end = value.end
     words = " ".join(_HESITATION.sub(" ", " ".join([*pieces, _cleaned(question.text[end:])])).split())
     for pattern, marks in _PERIODS if values else ():
-        words = re.sub(pattern, marks, words)
+        words = _compiled(pattern).sub(marks, words)
     return Marked(words, values)
 
 

@@ -253,8 +253,8 @@ def _stands_alone(text: str) -> bool:
 
 def points_back(question: Question, memory: Memory) -> Asked | None:
     """What a question leans on, if it is short and points to what was asked before; None if it stands on its own."""
-    leans = len(question.text.split()) <= _MOST_WORDS and _POINTS_BACK.search(question.text)
-    return Asked(memory.asked, memory.topic) if leans and memory.asked else None
+    leans = memory.asked and len(question.text.split()) <= _MOST_WORDS and _POINTS_BACK.search(question.text)
+    return Asked(memory.asked, memory.topic) if leans else None
 
 
 def may_lean(question: Question, memory: Memory) -> Asked | None:

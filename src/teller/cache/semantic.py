@@ -211,7 +211,8 @@ class SemanticCache:
 
     def basis_with(self, adapters: tuple[str, ...]) -> Basis:
         """What the answers of a call with these adapter digests are made from at present."""
-        return replace(self._basis(), adapters=adapters)
+        present = self._basis()
+        return present if present.adapters == adapters else replace(present, adapters=adapters)
 
     async def flight(
         self,
@@ -286,8 +287,9 @@ class SemanticCache:
             row = entries.exact(shelf.digest, shelf.place, question, exact)
             if row < 0:
                 continue
-            if entries.column("state")[row] != State.LIVE:
-                reason = MissReason.STALE if entries.column("state")[row] == State.STALE else reason
+            state = int(entries.column("state")[row])  # NumPy's own integers are slow to compare with an enum's
+            if state != State.LIVE:
+                reason = MissReason.STALE if state == State.STALE else reason
             elif entries.column("expires_at")[row] <= self._clock.now():
                 reason = MissReason.EXPIRED
             elif entries.accuracy(row) < self.rules.min_accuracy:

@@ -109,6 +109,8 @@ def _joined(scene: Scene) -> Iterator[list[Atom]]:
     run: list[Atom] = []
     between, parted = 0, Parted.NOT
     for i, item in enumerate(scene.items):
+        if not run and scene.plain[i] and not item.text.isdecimal():
+            continue  # a word, and no number before it
         atom = _atom(item, i) or (_mistaken(scene, i, run[-1]) if run and not between else None)
         if atom is not None:
             run.append(atom._replace(parted=parted, value=values.get(i)))

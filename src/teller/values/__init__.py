@@ -19,7 +19,7 @@ from teller.values.clock import time_of_day
 from teller.values.counts import count, id_tail
 from teller.values.dates import date
 from teller.values.measures import duration, money, percentage
-from teller.values.names import GIVEN_NAMES, Catalogue, is_given_name, person
+from teller.values.names import GIVEN_NAMES, NOT_NAMES, TITLES, Catalogue, is_given_name, person
 from teller.values.numbers import items, spoken_numbers
 from teller.values.reading import Found, Item, Number, Reading, word_set
 
@@ -40,6 +40,7 @@ _OF_NUMBERS: tuple[Rule, ...] = (id_tail, percentage, time_of_day, date, duratio
 _OF_WORDS: tuple[Rule, ...] = (date, duration, money)
 _STARTS = dates.STARTS | measures.STARTS
 _NAMED_TIMES = frozenset({"noon", "midday", "midnight"})
+_NEVER_PEOPLE = NOT_NAMES - TITLES
 _BEGINNINGS = _STARTS | {f"{word}'s" for word in _STARTS} | _NAMED_TIMES | GIVEN_NAMES
 _TERMS = word_set(
     "apr borrow borrowing earn finance instalment instalments interest invest lend loan loans mortgage mortgages "
@@ -84,7 +85,12 @@ def _beginnings(read: Sequence[Item], catalogue: Catalogue) -> list[int]:
     return [
         i
         for i, item in enumerate(read)
-        if (item.number is not None or item.text in _BEGINNINGS or item.raw[0].isupper() or catalogue.may_begin(item))
+        if (
+            item.number is not None
+            or item.text in _BEGINNINGS
+            or (item.raw[0].isupper() and item.text not in _NEVER_PEOPLE)
+            or catalogue.may_begin(item)
+        )
         and not item.is_placeholder
     ]
 
