@@ -1,7 +1,7 @@
 """The docs check of `make check`: what the documents claim about the tree is true.
 
 Every relative link leads somewhere; docs/settings.md is what the settings say and docs/metrics.md what the table of
-metrics says; README's tree is what the modules say of themselves; every file that docs/deliverables.md names exists.
+metrics says; README's tree is what the modules say of themselves; every file that a document names exists.
 `--write` brings settings, metrics and tree up to date.
 """
 
@@ -77,15 +77,15 @@ def problems() -> list[str]:
         for target in _LINK.findall(page.read_text()):
             if not (page.parent / target).exists():
                 found.append(f"{page.relative_to(ROOT)}: the link to {target} leads nowhere")
+        for path in _CODE_PATH.findall(page.read_text()):
+            if not (ROOT / path).exists():
+                found.append(f"{page.relative_to(ROOT)}: there is no {path}")
     if (ROOT / "docs/settings.md").read_text() != settings_page():
         found.append("docs/settings.md is not what the settings say: run python docs/check.py --write")
     if not (ROOT / "docs/metrics.md").exists() or (ROOT / "docs/metrics.md").read_text() != metrics_page():
         found.append("docs/metrics.md is not what the table of metrics says: run python docs/check.py --write")
     if tree() not in (ROOT / "README.md").read_text():
         found.append("README.md: the tree is not what the modules say: run python docs/check.py --write")
-    for path in _CODE_PATH.findall((ROOT / "docs/deliverables.md").read_text()):
-        if not (ROOT / path).exists():
-            found.append(f"docs/deliverables.md: there is no {path}")
     return found
 
 

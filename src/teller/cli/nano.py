@@ -83,6 +83,7 @@ def edge_cases(
     out: Annotated[Path, typer.Option(help="JSONL file to write.")] = Path("edge-cases.jsonl"),
     times: Annotated[int, typer.Option(min=0, help="Questions made from each way of asking.")] = 4,
     seed: Annotated[int, typer.Option(min=0, help="Of everything drawn.")] = 1,
+    as_json: _AsJson = False,
 ) -> None:
     """Write conversations that train an adapter.
 
@@ -96,7 +97,8 @@ def edge_cases(
         out.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
     except OSError as exc:
         raise InputError(f"{out}: cannot be written: {exc.strerror or type(exc).__name__}") from exc
-    typer.echo(f"{out}: {len(lines)} conversations")
+    view = {"file": str(out), "conversations": len(lines)}
+    typer.echo(json.dumps(view) if as_json else f"{out}: {len(lines)} conversations")
 
 
 @contextmanager
