@@ -175,7 +175,7 @@ def test_any_adding_and_removing_leaves_what_an_exact_index_holds(steps, seed):
     index = FaissIndex(DIM, flat_to=40)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(faiss_index, "_MIN_LIST", 8)
-        patch.setattr(faiss_index, "_PROBES", range(1_000, 1_001))
+        patch.setattr(faiss_index, "_PROBES", 1_000)
         for is_add, first, count in steps:
             ids = numbered(count, first)
             if is_add:
@@ -190,3 +190,22 @@ def test_any_adding_and_removing_leaves_what_an_exact_index_holds(steps, seed):
             assert len(index) == len(truth)
             assert set(found[1].tolist()) == set(wanted[1].tolist())
             np.testing.assert_allclose(found[0], wanted[0], atol=0.01)
+
+
+def test_the_newest_vectors_are_found_as_they_wait_and_after_the_lists_took_them_up(rows, tmp_path):
+    new = clustered(100, seed=9)
+    waiting = FaissIndex(DIM)
+    waiting.add(numbered(6_000), rows[:6_000])
+    for at, one in enumerate(new):
+        waiting.add(numbered(1, 6_000 + at), one[None])
+        assert waiting.search(one, 2)[1][0] == 6_000 + at
+        assert waiting.vectors(numbered(1, 6_000 + at))[0] @ one >= 0.998
+    waiting.remove(numbered(50, 6_050))
+    waiting.save(tmp_path / "index")
+    loaded = FaissIndex(DIM)
+    loaded.load(tmp_path / "index")
+    for index in (waiting, loaded):
+        assert len(index) == 6_050
+        assert [index.search(one, 1)[1][0] for one in new[:50]] == list(range(6_000, 6_050))
+    with pytest.raises(InputError, match="there already"):
+        loaded.add(numbered(1, 6_049), new[:1])

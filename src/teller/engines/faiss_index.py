@@ -2,8 +2,9 @@
 
 Up to `flat_to` vectors the search is exhaustive and exact. From there on vectors are kept as 8-bit codes in
 inverted lists, and a search scans those whose centres are nearest. A list that is full is halved by two-means among its
-own members, which takes about a millisecond; so the lists grow with the data, writes stay short, removing takes
-microseconds and bulk loading takes seconds. Figures: `python -m benchmarks.vector_index`.
+own members, which takes about a millisecond; so the lists grow with the data, removing takes microseconds and bulk
+loading takes seconds. The newest vectors wait beside the lists, searched exhaustively, until there are `_FRESH` of
+them: adding one takes microseconds. Figures: `python -m benchmarks.vector_index`.
 
 Not here: locks (the caller keeps writers and searches apart), the vectors' texts.
 """
@@ -27,7 +28,8 @@ from teller.ports import Vectors
 Ids = NDArray[np.int64]
 
 _FLAT_LIMIT = 4_096
-_PROBES = range(24, 49)  # lists scanned in a search, an eighth of all within these limits
+_PROBES = 48  # lists scanned in a search
+_FRESH = 64  # vectors that wait beside the lists; taking them up takes a few milliseconds
 _NEIGHBOURS = 32  # lists around a parted one that its members may move to
 _LISTS = 4_096  # the most lists; an empty one takes 150 bytes; beyond 3 million vectors full lists grow
 _MIN_LIST, _MAX_LIST = 128, 4_096  # vectors in a full list; powers of two, because lists grow by doubling
@@ -58,11 +60,13 @@ class FaissIndex:
         self.dim = dim
         self._threads = threads
         self._flat_to = flat_to
-        self._held: _Flat | _Lists = _Flat(faiss.IndexIDMap2(faiss.IndexFlatIP(dim)))
+        self._held: _Flat | _Lists = _Flat.empty(dim)
+        self._fresh = _Flat.empty(dim)  # what the lists will take up
+        self._newest = -1  # greatest id so far: ids mostly ascend, so nothing need be looked up to know a new one
         self._found: tuple[Ids, Vectors] | None = None  # by the last search: what `vectors` is mostly asked for
 
     def __len__(self) -> int:
-        return int(self._held.index.ntotal)
+        return int(self._held.index.ntotal + self._fresh.index.ntotal)
 
     def add(self, ids: Ids, vectors: Vectors) -> None:
         """As `VectorIndex.add`.
@@ -72,28 +76,43 @@ class FaissIndex:
         """
         if ids.ndim != 1 or vectors.shape != (len(ids), self.dim):
             raise InputError(f"ids of {ids.shape} need vectors of ({len(ids)}, {self.dim}), got {vectors.shape}")
-        if not np.isfinite(vectors).all():
-            raise InputError("a vector holds a number that is not finite")
-        if len(ids) and ids.min() < 0:
-            raise InputError(f"ids are not negative, got {ids.min()}")
-        ids = np.ascontiguousarray(ids, dtype=np.int64)
-        if len(np.unique(ids)) < len(ids) or self._held.holds_any(ids):
-            raise InputError("an id is there already: remove it first")
         if not len(ids):
             return
-        self._found = None
+        if not np.isfinite(vectors).all():
+            raise InputError("a vector holds a number that is not finite")
+        if ids.min() < 0:
+            raise InputError(f"ids are not negative, got {ids.min()}")
+        ids, vectors = np.ascontiguousarray(ids, dtype=np.int64), np.ascontiguousarray(vectors, dtype=np.float32)
+        if (len(ids) > 1 and len(np.unique(ids)) < len(ids)) or self._holds_any(ids):
+            raise InputError("an id is there already: remove it first")
+        self._found, self._newest = None, max(self._newest, int(ids.max()))
         faiss.omp_set_num_threads(self._threads)  # counts for the calling thread only
-        if isinstance(self._held, _Flat) and len(self) + len(ids) > self._flat_to:
-            held_ids, held_vectors = self._held.everything()
-            ids, vectors = np.concatenate([held_ids, ids]), np.concatenate([held_vectors, vectors])
-            self._held = _Lists.trained_on(vectors)
-        self._held.add(ids, np.ascontiguousarray(vectors, dtype=np.float32))
+        if len(self) + len(ids) <= self._flat_to and isinstance(self._held, _Flat):
+            self._held.add(ids, vectors)
+        elif self._fresh.index.ntotal + len(ids) < _FRESH and isinstance(self._held, _Lists):
+            self._fresh.add(ids, vectors)
+        else:
+            self._take_up(ids, vectors)
+
+    def _holds_any(self, ids: Ids) -> bool:
+        return int(ids.min()) <= self._newest and (self._held.holds_any(ids) or self._fresh.holds_any(ids))
+
+    def _take_up(self, ids: Ids, vectors: Vectors) -> None:
+        """Bring these and what waits into the lists."""
+        waiting = self._fresh if isinstance(self._held, _Lists) else self._held
+        waiting_ids, waiting_vectors = waiting.everything()
+        ids, vectors = np.concatenate([waiting_ids, ids]), np.concatenate([waiting_vectors, vectors])
+        held = self._held if isinstance(self._held, _Lists) else _Lists.trained_on(vectors)
+        held.add(ids, vectors)
+        self._held, self._fresh = held, _Flat.empty(self.dim)
 
     def remove(self, ids: Ids) -> None:
         """As `VectorIndex.remove`."""
         self._found = None
         if len(ids):
-            self._held.remove(np.unique(ids))
+            ids = np.unique(ids)
+            self._held.remove(ids)
+            self._fresh.remove(ids)
 
     def search(self, vector: Vectors, k: int) -> tuple[Vectors, Ids]:
         """As `VectorIndex.search`; beyond `flat_to` vectors it may miss a neighbour now and then."""
@@ -102,8 +121,17 @@ class FaissIndex:
         if k < 1 or not len(self):
             return np.zeros(0, dtype=np.float32), np.zeros(0, dtype=np.int64)
         row = np.ascontiguousarray(vector, dtype=np.float32)[None]
-        similarities, ids, vectors = self._held.search(row, min(k, len(self)))
-        self._found = (ids, vectors) if vectors is not None else None
+        if isinstance(self._held, _Flat):
+            return self._held.search(row, min(k, len(self)))
+        similarities, ids, vectors = self._held.search(row, min(k, max(1, self._held.index.ntotal)))
+        if self._fresh.index.ntotal:
+            near, near_ids = self._fresh.search(row, min(k, self._fresh.index.ntotal))
+            if len(ids) < k or (len(near) and near[0] > similarities[-1]):
+                joined = np.concatenate([similarities, near])
+                order = np.argsort(-joined, kind="stable")[:k]
+                vectors = np.concatenate([vectors, self._fresh.index.reconstruct_batch(near_ids)])[order]
+                similarities, ids = joined[order], np.concatenate([ids, near_ids])[order]
+        self._found = (ids, vectors)
         return similarities, ids
 
     def vectors(self, ids: Ids) -> Vectors:
@@ -111,8 +139,12 @@ class FaissIndex:
         found = self._found
         if found is not None and np.array_equal(ids, found[0]):
             return found[1]
+        rows = np.zeros((len(ids), self.dim), dtype=np.float32)
+        waits = self._fresh.has(ids)
         try:
-            rows = self._held.index.reconstruct_batch(ids) if len(ids) else np.zeros((0, self.dim), dtype=np.float32)
+            for held, here in ((self._fresh, waits), (self._held, ~waits)):
+                if here.any():
+                    rows[here] = held.index.reconstruct_batch(ids[here])
         except RuntimeError as exc:
             raise InputError("an id is not there") from exc
         return _unit(rows)
@@ -123,6 +155,8 @@ class FaissIndex:
         Raises:
             StoreError: if it cannot be written.
         """
+        if self._fresh.index.ntotal:
+            self._take_up(np.zeros(0, dtype=np.int64), np.zeros((0, self.dim), dtype=np.float32))
         partial = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}")
         try:
             with partial.open("wb") as file:
@@ -143,7 +177,8 @@ class FaissIndex:
             raise StoreCorrupt(
                 f"{path.name} cannot be read as an index: delete it, it is rebuilt from the log"
             ) from exc
-        self._held, self._found = held, None
+        self._held, self._fresh, self._found = held, _Flat.empty(self.dim), None
+        self._newest = held.newest()
 
     def _write(self, file: BinaryIO) -> None:
         file.write(bytes(_HEADER.size))
@@ -180,8 +215,18 @@ class _Flat:
     def __init__(self, index: Any) -> None:
         self.index = index  # faiss.IndexIDMap2 over IndexFlatIP
 
+    @staticmethod
+    def empty(dim: int) -> _Flat:
+        return _Flat(faiss.IndexIDMap2(faiss.IndexFlatIP(dim)))
+
+    def has(self, ids: Ids) -> NDArray[np.bool_]:
+        return np.isin(ids, self._ids()) if self.index.ntotal else np.zeros(len(ids), dtype=bool)
+
     def holds_any(self, ids: Ids) -> bool:
-        return bool(np.isin(ids, self._ids()).any())
+        return bool(self.has(ids).any())
+
+    def newest(self) -> int:
+        return int(self._ids().max(initial=-1))
 
     def add(self, ids: Ids, vectors: Vectors) -> None:
         self.index.add_with_ids(vectors, ids)
@@ -189,10 +234,10 @@ class _Flat:
     def remove(self, ids: Ids) -> None:
         self.index.remove_ids(ids)
 
-    def search(self, row: Vectors, k: int) -> tuple[Vectors, Ids, None]:
+    def search(self, row: Vectors, k: int) -> tuple[Vectors, Ids]:
         similarities, ids = self.index.search(row, k)
         there = ids[0] >= 0
-        return similarities[0][there], ids[0][there], None
+        return similarities[0][there], ids[0][there]
 
     def everything(self) -> tuple[Ids, Vectors]:
         count, flat = self.index.ntotal, faiss.downcast_index(self.index.index)
@@ -215,7 +260,7 @@ class _Lists:
         self.scale = np.float32(scale)
         self._centres: Any = faiss.downcast_index(index.quantizer)
         self._packed_at = int(index.ntotal)
-        self._probes = 0
+        self.index.nprobe = _PROBES
 
     @staticmethod
     def trained_on(vectors: Vectors) -> _Lists:
@@ -235,6 +280,9 @@ class _Lists:
 
     def holds_any(self, ids: Ids) -> bool:
         return any(self._list_of(one) is not None for one in ids.tolist())
+
+    def newest(self) -> int:
+        return max((int(self._members_ids(at).max(initial=-1)) for at in range(self._centres.ntotal)), default=-1)
 
     def add(self, ids: Ids, vectors: Vectors) -> None:
         if not self._centres.ntotal:
@@ -279,9 +327,6 @@ class _Lists:
 
     def search(self, row: Vectors, k: int) -> tuple[Vectors, Ids, Vectors]:
         """Similarities, best first, ids, and the vectors with these ids."""
-        probes = min(max(self._centres.ntotal // 8, _PROBES.start), _PROBES.stop - 1)
-        if probes != self._probes:  # telling FAISS takes as long as a list's scan
-            self.index.nprobe = self._probes = probes
         _, ids, codes = self.index.search_and_return_codes(self._codes(row), k)
         there = ids[0] >= 0
         vectors = _unit(codes[0][there].astype(np.float32) - _ZERO)
@@ -327,13 +372,18 @@ class _Lists:
             self.index.remove_ids(faiss.IDSelectorArray(ids))
 
     def _members(self, at: int) -> tuple[Ids, Vectors]:
-        lists = self.index.invlists
-        size, code_size = lists.list_size(at), self.index.code_size
+        ids = self._members_ids(at).copy()
+        lists, size, code_size = self.index.invlists, len(ids), self.index.code_size
         if not size:
-            return np.zeros(0, dtype=np.int64), np.zeros((0, self.index.d), dtype=np.float32)
-        ids: Ids = faiss.rev_swig_ptr(lists.get_ids(at), size).copy()
+            return ids, np.zeros((0, self.index.d), dtype=np.float32)
         codes = faiss.rev_swig_ptr(lists.get_codes(at), size * code_size).reshape(size, code_size)
         return ids, self.index.sq.decode(codes.copy()) / self.scale  # encoding again gives the same code
+
+    def _members_ids(self, at: int) -> Ids:
+        """A view: good until the list changes."""
+        size = self.index.invlists.list_size(at)
+        ids: Ids = faiss.rev_swig_ptr(self.index.invlists.get_ids(at), size) if size else np.zeros(0, dtype=np.int64)
+        return ids
 
     def _open_list(self, centre: Vectors) -> int:
         self._centres.add(centre[None])
