@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
@@ -93,3 +94,13 @@ def test_a_settings_file_that_is_none_is_named_with_the_reason(tmp_path, content
 @pytest.mark.parametrize("words", [[], ["nano"]])
 def test_no_command_is_described_by_half_a_sentence(words):
     assert "..." not in run(*words, "--help").output.split("Commands:")[1]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+def test_a_full_disk_under_the_output_is_one_line():
+    with Path("/dev/full").open("w") as full:
+        command = [sys.executable, "-m", "teller", "config"]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+
+    assert done.returncode == 1
+    assert done.stderr == "teller: input or output: No space left on device\n"

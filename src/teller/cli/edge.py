@@ -73,9 +73,17 @@ def run_app(app: Callable[[], object]) -> None:
     except KeyboardInterrupt:
         raise SystemExit(_INTERRUPTED) from None
     except BrokenPipeError:
-        # The reader has gone, as in `teller chat | head`; without this Python complains once more while it shuts down.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()  # the reader has gone, as in `teller chat | head`
         raise SystemExit(0) from None
+    except OSError as exc:  # of what is written and read as the user asked, such as a full disk under standard output
+        _drop_output()
+        print(f"{_program()}: {exc.filename or 'input or output'}: {exc.strerror or exc}", file=sys.stderr)  # noqa: T201
+        raise SystemExit(1) from None
+
+
+def _drop_output() -> None:
+    """Let go of what could not be printed; otherwise Python complains once more while it shuts down."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _hush_libraries() -> None:
