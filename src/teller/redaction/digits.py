@@ -76,7 +76,11 @@ _OTHER_CODES = word_set(
 )
 _EXACT = {"sort-code": 6, "account": 8}  # digits after which another number may follow at once
 _FARTHEST_CUE = 8
-_SHORTEST_RUN = min(cue.lengths.start for cue in _CUES)
+_FEWEST_DIGITS = {  # of a secret, by the last word of its cues
+    word + ending: min(cue.lengths.start for cue in cues)
+    for word, cues in _BY_LAST_WORD.items()
+    for ending in ("", "'s")
+}
 _AFTER_DIGITS = word_set(") * , um uh er")
 _IS = word_set("is was are 's : = it's its as be number no to now currently reads i got me sent said says on")
 # Said plainly, these are what they are, though they look like a date or an amount.
@@ -86,14 +90,10 @@ _OWN = frozenset({"pin", "cvv", "code", "dob", "sort-code"})
 def find(scene: Scene) -> Iterator[Secret]:
     """Secrets made of digits."""
     stretches = list(runs(scene))
-    secrets = [
-        secret
-        for run in stretches
-        if sum([len(atom.digits) for atom in run]) >= _SHORTEST_RUN
-        for secret in _in_run(scene, run)
-    ]
     if not stretches:
         return
+    fewest = min([_SHORTEST_SECRET, *[_FEWEST_DIGITS[word] for word in scene.said if word in _FEWEST_DIGITS]])
+    secrets = [secret for run in stretches if len(_joined(run)) >= fewest for secret in _in_run(scene, run)]
     yield from secrets
     taken = {position for secret in secrets for position in range(secret.start, secret.end)}
     yield from _scattered([atom for run in stretches for atom in run if atom.start not in taken])

@@ -164,6 +164,9 @@ def _ibans(scene: Scene, texts: Sequence[str]) -> Iterator[Secret]:
     for i, start in enumerate(texts):
         if i < done or not (start in _IBAN_LENGTHS or (len(start) == 1 and start.isalpha())):
             continue
+        following = texts[i + 1] if i + 1 < len(texts) else ""
+        if following.isalpha() and len(start + following) > 2 and scene.items[i + 1].text not in _PARTS:
+            continue  # three letters
         after = _iban(scene, texts, i)
         if after:
             yield Secret("iban", scene.items[i].start, scene.items[after - 1].end)

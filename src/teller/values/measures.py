@@ -275,25 +275,31 @@ def _cents_at(reading: Reading, i: int) -> tuple[Decimal, int]:
 
 def _cued(reading: Reading, i: int, number: Number) -> Found | None:
     """A number that only its size or the words around it make money: "10k", "borrow ten thousand"."""
-    after = reading.word(i + 1)
-    if after in _NOT_MONEY or after in _UNITS or _percent_words(reading, i + 1) or number.digits[:1] == "0":
+    if not _is_cued(reading, i, number):
         return None
     value, first = _signed(reading, i, number.value)
-    found = Found(ValueKind.MONEY, _amount(value, reading.currency), first, i + 1)
+    return Found(ValueKind.MONEY, _amount(value, reading.currency), first, i + 1)
+
+
+def _is_cued(reading: Reading, i: int, number: Number) -> bool:
+    after = reading.word(i + 1)
+    if after in _NOT_MONEY or after in _UNITS or _percent_words(reading, i + 1) or number.digits[:1] == "0":
+        return False
     if _is_short_for_money(reading.items[i].text):
-        return found
+        return True
     before = reading.word(i - 1)
     if len(number.digits) > 9 or (before in _DATED and 1900 <= number.value < 2100):
-        return None
+        return False
     if after in _LENDING_AFTER or _is_rate(reading, i + 1):
-        return found if number.value >= 50 or len(number.parts) == 2 else None
+        return number.value >= 50 or len(number.parts) == 2
     if after in {"over", "for"} and number.value >= 1000 and _begins_a_term(reading, i + 2):
-        return found
+        return True
     if not (reading.ends(i + 1) or after in _FUNCTION_WORDS or reading.number(i + 1) is not None):
-        return None
-    sized = number.value >= 100 or (number.value.as_tuple().exponent == -2 and not number.scaled)  # "85.31"
-    near = sized and any(reading.word(k) in _MONEY_BEFORE for k in range(i - 4, i))
-    return found if near or (before in _PAYING and before != "of") else None
+        return False
+    if before in _PAYING and before != "of":
+        return True
+    near = any(reading.word(k) in _MONEY_BEFORE for k in range(i - 4, i))
+    return near and (number.value >= 100 or (number.value.as_tuple().exponent == -2 and not number.scaled))  # "85.31"
 
 
 def _is_short_for_money(text: str) -> bool:
