@@ -261,6 +261,13 @@ async def test_readiness_tells_each_engine_and_the_free_lines() -> None:
         assert (await web.get("/healthz")).json() == {"status": "ok"}
 
 
+@pytest.mark.parametrize("path", ["/", "/healthz", "/readyz"])
+async def test_a_monitor_may_ask_for_the_head_alone(path) -> None:
+    async with stage() as st, client(st) as web:
+        answer = await web.head(path)
+        assert (answer.status_code, answer.content) == (200, b"")
+
+
 async def test_requests_over_the_rate_are_told_when_to_come_back() -> None:
     async with stage(requests_per_minute=2) as st, client(st) as web:
         answers = [await web.post("/api/ask", json={"text": "x"}) for _ in range(3)]

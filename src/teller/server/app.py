@@ -45,6 +45,7 @@ _SPEAK = dict.fromkeys(("1", "true", "t", "yes", "y", "on"), True) | dict.fromke
     ("0", "false", "f", "no", "n", "off"), False
 )
 _STATIC = Path(__file__).parent / "static"
+_LOOK = ("GET", "HEAD")  # monitors ask for the head alone
 
 
 def make_app(bot: Bot, limits: ServerLimits, telemetry: Telemetry | None = None) -> FastAPI:
@@ -71,9 +72,9 @@ def make_app(bot: Bot, limits: ServerLimits, telemetry: Telemetry | None = None)
     app.state.lines = lines
     routes = _Routes(bot, limits, lines, rate)
     app.add_route("/api/ask", routes.ask, methods=["POST"])
-    app.add_api_route("/", routes.page, methods=["GET"])
-    app.add_api_route("/healthz", routes.healthz, methods=["GET"])
-    app.add_api_route("/readyz", routes.readyz, methods=["GET"])
+    app.add_api_route("/", routes.page, methods=[*_LOOK])
+    app.add_api_route("/healthz", routes.healthz, methods=[*_LOOK])
+    app.add_api_route("/readyz", routes.readyz, methods=[*_LOOK])
     app.add_api_route("/api/sounds/{name}", routes.sound, methods=["GET"])
     app.add_api_websocket_route("/ws", routes.call)
     app.mount("/static", StaticFiles(directory=_STATIC))
@@ -83,7 +84,7 @@ def make_app(bot: Bot, limits: ServerLimits, telemetry: Telemetry | None = None)
         telemetry.watch(of_lines(lines))
         app.add_api_route("/metrics", _Scrape(telemetry).metrics, methods=["GET"])
         live = Live(telemetry, lines, send_timeout_s=limits.send_timeout_s)
-        app.add_api_route("/dashboard", live.page, methods=["GET"])
+        app.add_api_route("/dashboard", live.page, methods=[*_LOOK])
         app.add_api_route("/api/live", live.stream, methods=["GET"])
     app.add_middleware(Guard, limits=limits, rate=rate, lines=lines)
     if limits.allowed_origins:
