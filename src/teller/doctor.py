@@ -54,8 +54,15 @@ class Check:
 
     def row(self) -> tuple[str, ...]:
         """For a table."""
-        times = "" if self.use_ms is None else f"{self.open_ms:.0f} ms to open, {self.use_ms:.1f} ms to use"
+        if self.open_ms is None or self.use_ms is None:
+            times = ""
+        else:
+            times = f"{_time(self.open_ms)} to open, {_time(self.use_ms)} to use"
         return ("ok" if self.works else "FAILED", self.part, self.configured, self.where, times, self.detail)
+
+
+def _time(ms: float) -> str:
+    return f"{ms / 1_000:.1f} s" if ms >= 1_000 else f"{ms:.0f} ms" if ms >= 10 else f"{ms:.1f} ms"
 
 
 async def examine(settings: Settings) -> list[Check]:

@@ -9,6 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from teller import __version__
+from teller.cli.edge import show_table
 from teller.cli.teller import app
 from teller.errors import ConfigError
 
@@ -104,3 +105,15 @@ def test_a_full_disk_under_the_output_is_one_line():
 
     assert done.returncode == 1
     assert done.stderr == "teller: input or output: No space left on device\n"
+
+
+def test_nothing_of_a_table_is_cut_off_in_a_narrow_terminal(monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "20")
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+
+    show_table(("answer", "hit rate"), [("a-very-long-answer-id", "123,456.78 %")])
+
+    lines = capsys.readouterr().out.splitlines()
+    assert "".join(line[:10].strip() for line in lines[1:]) + "".join(line[10:].strip() for line in lines[1:]) == (
+        "a-very-long-answer-id123,456.78 %"
+    )

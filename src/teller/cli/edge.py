@@ -133,7 +133,9 @@ def show_table(header: Sequence[str], rows: Iterable[Sequence[str]], title: str 
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(*header, box=None, pad_edge=False)
+    table = Table(box=None, pad_edge=False)
+    for name in header:
+        table.add_column(name, overflow="fold")  # in a narrow terminal nothing is cut off
     for row in rows:
         table.add_row(*map(Text, row))
     console = Console() if sys.stdout.isatty() else Console(width=_WIDE)
