@@ -117,6 +117,19 @@ def test_a_live_region_keeps_the_share_of_wrong_hits_under_its_limit():
     assert wrong / hits <= 0.01
 
 
+def test_a_young_cache_is_held_no_tighter_than_an_old_one():
+    widths = []
+    for count in (640, 20_000):
+        regions, rng = LiveRegions(), np.random.default_rng(7)
+        for odds in rng.normal(3.0, 2.5, count):
+            claim = 1.0 / (1.0 + math.exp(-odds))
+            right = bool(rng.random() < claim)
+            served = claim >= regions.region("public").min_probability
+            regions.answered("public", claim, None if served else right)
+        widths.append(regions.region("public").min_probability)
+    assert widths[0] == pytest.approx(widths[1], abs=0.005)
+
+
 def watched(max_false_hits: float = 0.01) -> HitMonitor:
     monitor = HitMonitor()
     certificates = calibrate([Record("public", 0.95, True, f"a{at}") for at in range(4_000)])

@@ -210,7 +210,7 @@ _MOST_ALIKE = 5.0
 _SURE = 0.98  # probability beyond which a second look would change nothing
 _COMPARED = 6  # rivals that a near-copy in doubt is compared with word by word, at a tenth of a millisecond each
 _OTHER = 0.0  # log-odds of the verifier below which two questions do not say the same
-_SAME = 2.0  # log-odds of the verifier from which two questions say the same
+_SAME = 3.0  # log-odds of the verifier from which two questions say the same, though others stand between
 # Log-odds that an answer is right, by its margin: from `python -m benchmarks.fit_judge`, a logistic fit on the bank's
 # own ways of asking (1,613 opinions: -1.0 and 10.8, standard errors 0.1 and 0.6), begun two standard errors lower.
 _START, _SLOPE = -1.2, 10.8
