@@ -94,6 +94,13 @@ def test_the_pages_tables_have_the_numbers_of_the_json(used):
     assert rows_under(page, "at")[0][-1] == "</table><script>alert(1)</script>"
 
 
+def test_numbers_stand_to_the_right_and_words_to_the_left(used):
+    page = used.page()
+    assert '<th scope="col">class</th><th scope="col" class=number>hits</th>' in page
+    assert '<th scope="col">at</th>' in page
+    assert page.count("<td class=number>60.00 %</td>") >= 1
+
+
 def test_the_page_stands_alone_and_runs_nothing(used):
     page = used.page()
     assert "<script" not in page
