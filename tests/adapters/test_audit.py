@@ -335,3 +335,9 @@ def test_any_plain_facts_survive(tmp_path_factory, facts):
         log.append(kind, body, at=1.5)
     assert [(record.kind, record.body) for record in log.read()] == facts
     assert log.verify() == len(facts)
+
+
+def test_a_folder_in_the_log_s_place_is_refused(tmp_path):
+    (tmp_path / "audit.jsonl").mkdir()
+    with pytest.raises(StoreError, match="cannot be opened: Is a directory"):
+        AuditLog(tmp_path / "audit.jsonl").read()

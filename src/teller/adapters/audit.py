@@ -161,9 +161,9 @@ class AuditLog:
             if flags & os.O_CREAT:
                 self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             handle = os.open(self._path, flags | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600)
-        except OSError as exc:
+            return os.fdopen(handle, "r+b" if flags & os.O_RDWR else "rb")
+        except OSError as exc:  # also of a folder, which can be opened and not be read
             raise StoreError(f"{self._path}: cannot be opened: {exc.strerror}") from exc
-        return os.fdopen(handle, "r+b" if flags & os.O_RDWR else "rb")
 
     def _chain(self, file: BinaryIO, link: _Link) -> Iterator[tuple[bytes, _Link]]:
         """The whole lines after a link, each checked against the one before it, with the link that it makes."""
