@@ -89,6 +89,16 @@ async def test_the_spoken_answer_can_be_fetched_as_a_wav() -> None:
         assert (gone.status_code, gone.json()["error"]["code"]) == (404, "not_found")
 
 
+@pytest.mark.parametrize(
+    ("query", "spoken"),
+    [("speak=True", True), ("speak=on", True), ("speak=0", False), ("speak=NO", False), ("x=1", False)],
+)
+async def test_whether_an_answer_is_spoken_may_be_said_as_in_any_form(query, spoken) -> None:
+    async with stage() as st, client(st) as web:
+        body = (await web.post(f"/api/ask?{query}", json={"text": "one"})).json()
+        assert bool(body["audio_url"]) is spoken
+
+
 async def test_a_sound_file_is_a_question() -> None:
     wav = tone(1.0, 16_000).to_wav()
     async with stage() as st, client(st) as web:
