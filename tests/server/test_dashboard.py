@@ -127,6 +127,15 @@ def test_a_server_at_rest_is_well_and_says_that_nothing_was_asked(board):
     assert not page.one("#sources").is_displayed()
 
 
+def test_a_server_that_is_gone_is_not_called_well(chrome):
+    with served(StageBot(), telemetry=Telemetry()) as (st, _):
+        page = Board(chrome, st)
+        page.wait(lambda: page.text("health") == "All well")
+    page.wait(lambda: page.text("health") == "Not known")
+    assert "No connection" in page.text("connection")
+    chrome.get("about:blank")
+
+
 def test_the_page_asks_for_the_token_and_goes_on_with_it(board):
     page = board(token=TOKEN)
     page.wait(lambda: page.one("#token-dialog").get_attribute("open"))

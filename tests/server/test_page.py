@@ -363,9 +363,12 @@ def test_busy_lines_are_named_and_tried_again(chrome) -> None:
 def test_a_server_with_a_token_asks_for_it_again_after_a_wrong_one(chrome) -> None:
     token = "a-token-of-some-length"
     with opened(chrome, StageBot(), token=token) as page:
-        for given in ("wrong", token):
-            page.wait(lambda: page.one("#token-dialog").is_displayed())
-            page.one("#token").send_keys(given, Keys.ENTER)
+        page.wait(lambda: page.one("#token-dialog").is_displayed())
+        assert not page.one("#token-wrong").is_displayed()
+        page.one("#token").send_keys("wrong", Keys.ENTER)
+        page.wait(lambda: page.one("#token-wrong").is_displayed())
+        assert faults(chrome) == []
+        page.one("#token").send_keys(token, Keys.ENTER)
         page.wait(lambda: page.text("connection") == "Connected")
         assert token not in chrome.page_source
         assert token not in chrome.current_url

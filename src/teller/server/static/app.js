@@ -4,6 +4,7 @@ import { byId, element } from "./elements.js";
 import { Microphone } from "./microphone.js";
 import { Speaker } from "./speaker.js";
 import { themeButton } from "./theme-button.js";
+import { tokenDialog } from "./token-dialog.js";
 import { Totals } from "./totals.js";
 import { TurnView, follow } from "./turns.js";
 import { EXAMPLES, STATES } from "./words.js";
@@ -26,6 +27,11 @@ let hold = null; // what is being heard while the button is held, or between two
 let lastListening = Promise.resolve();
 let longestAudioS = 60;
 let handsFree = false;
+
+const askForToken = tokenDialog((token) => {
+  wire.useToken(token);
+  wire.connect();
+});
 
 const keyOf = (turn) => `${connection}.${turn}`;
 
@@ -276,7 +282,7 @@ function onStatus({ status, seconds }) {
     finishListening(true);
     for (const view of views.values()) if (view.isOpen) view.failed("The connection was lost before this was answered.");
   }
-  if (status === "token" && !byId("token-dialog").open) byId("token-dialog").showModal();
+  if (status === "token") askForToken();
   refresh();
 }
 
@@ -389,12 +395,6 @@ function begin() {
   byId("alert-close").addEventListener("click", hideAlert);
   byId("panel-open").addEventListener("click", () => showPanel(true));
   byId("panel-close").addEventListener("click", () => showPanel(false));
-  byId("token-dialog").addEventListener("cancel", (event) => event.preventDefault()); // nothing works without it
-  byId("token-form").addEventListener("submit", () => {
-    wire.useToken(byId("token").value);
-    byId("token").value = "";
-    wire.connect();
-  });
   speaker.addEventListener("change", refresh);
   wire.addEventListener("message", ({ detail }) => onMessage[detail.type]?.(detail));
   wire.addEventListener("sound", ({ detail }) => speaker.add(detail));

@@ -3,6 +3,7 @@
 import { byId, element, fillStack, icon } from "./elements.js";
 import { LiveFeed } from "./live.js";
 import { switchTheme, themeButton } from "./theme-button.js";
+import { tokenDialog } from "./token-dialog.js";
 import { SOURCES, milliseconds, missWord, percent } from "./words.js";
 
 const SPAN_S = 300; // of a curve, once so much is known
@@ -17,6 +18,10 @@ const CONNECTION = {
 const MEANT = { exact: "Hit, same words", semantic: "Hit, same meaning" };
 
 const feed = new LiveFeed();
+const askForToken = tokenDialog((token) => {
+  feed.useToken(token);
+  feed.connect();
+});
 let history = [];
 let latest = null;
 let isPaused = false;
@@ -63,10 +68,14 @@ function drawHealth(now) {
   byId("concerns").hidden = !concerns.length;
   byId("concerns").replaceChildren(...concerns.map((text) => element("li", {}, icon("alert"), element("span", {}, text))));
   const said = concerns.length ? `${concerns.length} to look at` : "All well";
+  sayHealth(concerns.length ? "look" : "well", concerns.length ? "alert" : "check", said);
+}
+
+function sayHealth(health, sign, said) {
   if (said === spoken) return; // a live region that is written anew is read out anew
   spoken = said;
-  byId("health").dataset.health = concerns.length ? "look" : "well";
-  byId("health").replaceChildren(icon(concerns.length ? "alert" : "check"), element("span", {}, said));
+  byId("health").dataset.health = health;
+  byId("health").replaceChildren(icon(sign), element("span", {}, said));
 }
 
 /** A curve of one column of the history; gaps where nothing was known. */
@@ -290,13 +299,9 @@ function begin() {
   feed.addEventListener("status", ({ detail: { status, seconds } }) => {
     byId("connection").dataset.connection = status;
     byId("connection").lastElementChild.textContent = CONNECTION[status](seconds);
-    if (status === "token" && !byId("token-dialog").open) byId("token-dialog").showModal();
-  });
-  byId("token-dialog").addEventListener("cancel", (event) => event.preventDefault()); // nothing works without it
-  byId("token-form").addEventListener("submit", () => {
-    feed.useToken(byId("token").value);
-    byId("token").value = "";
-    feed.connect();
+    document.body.classList.toggle("stale", status !== "open");
+    if (["lost", "busy", "token"].includes(status)) sayHealth("unknown", "info", "Not known");
+    if (status === "token") askForToken();
   });
   byId("pause").addEventListener("click", pause);
   document.addEventListener("keydown", (event) => {
