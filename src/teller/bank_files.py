@@ -14,12 +14,18 @@ from teller.values import Catalogue
 
 @dataclass(frozen=True, slots=True)
 class Bank:
-    """The bank's own files, read."""
+    """The bank's own files, read.
+
+    Attributes:
+        near_topic: questions near its business that it does not answer; none are known of knowledge that a person
+            brings along.
+    """
 
     rates: RateTable
     catalogue: Catalogue
     opposites: tuple[tuple[str, str], ...]
     approved: tuple[Approved, ...]
+    near_topic: tuple[str, ...]
 
 
 def bank_folder() -> Path:
@@ -43,12 +49,18 @@ def read_bank(settings: Settings) -> Bank:
     names = (folder / "catalogue.toml").read_text(encoding="utf-8")
     catalogue, opposites = load_catalogue(names, "catalogue.toml"), load_opposites(names, "catalogue.toml")
     approved = read_knowledge(settings.knowledge.path or folder / "answers", rates)
-    return Bank(rates, catalogue, opposites, approved)
+    near_topic = () if settings.knowledge.path else tuple(read_near_topic())
+    return Bank(rates, catalogue, opposites, approved, near_topic)
 
 
 def read_off_topic() -> list[str]:
     """Questions that no bank answers."""
     return (resources.files("teller") / "data" / "off_topic.txt").read_text(encoding="utf-8").splitlines()
+
+
+def read_near_topic() -> list[str]:
+    """Questions that some bank might answer and the one that ships with Teller does not."""
+    return (bank_folder() / "near_topic.txt").read_text(encoding="utf-8").splitlines()
 
 
 def read_on_topic() -> list[str]:

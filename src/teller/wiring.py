@@ -252,7 +252,7 @@ async def _open_knowledge(
     from teller.engines.faiss_index import FaissIndex
 
     tuning = Tuning(
-        off_topic=tuple(read_off_topic()),
+        off_topic=(*read_off_topic(), *bank.near_topic),
         on_topic=tuple(read_on_topic()) if settings.knowledge.path else (),
         words=getattr(reader, "words", frozenset()),
         min_score=settings.knowledge.min_score,

@@ -31,5 +31,18 @@ def test_a_slip_is_mended_towards_the_banks_words_and_nothing_else_is_touched(ty
     assert SPELLING.mended(typed) == mended
 
 
+@pytest.mark.parametrize("typed", ["prefreeze", "freezes", "freezing", "carded", "grandsofa", "interested", "doses"])
+def test_what_is_made_of_words_is_no_slip(typed):
+    spelling = Spelling(["how do I freeze my card, interest on a sofa, a dose"], known={"grand", "sofa"})
+
+    assert spelling.mended(f"what about {typed}") == f"what about {typed}"
+
+
+def test_a_slip_is_never_in_the_first_letter():
+    assert Spelling(["are my accounts and importing gifts paid"], frozenset()).mended("ayments kaccounts raid") == (
+        "ayments kaccounts raid"
+    )
+
+
 def test_a_very_long_word_is_left_alone():
     assert SPELLING.mended("c" * 100_000) == "c" * 100_000

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from teller.banking.topic import RIDGE, TopicGate
+from teller.banking.topic import RIDGE, TopicGate, nearest
 
 
 def around(middle: int, count: int, seed: int) -> np.ndarray:
@@ -32,5 +32,15 @@ def test_the_gate_is_the_ridge_regression_of_the_side_on_rows_in_which_both_side
     assert TopicGate(HERE, THERE).score(asked) == pytest.approx(((asked - middle) @ weights).item(), abs=1e-5)
 
 
-def test_the_nearest_of_the_questions_that_are_no_business_of_the_bank_is_found():
-    assert TopicGate(HERE, THERE).nearest_off_topic(THERE[7]) == pytest.approx(1.0, abs=1e-6)
+def test_the_nearest_rows_are_found_nearest_first():
+    asked = THERE[7]
+    found = nearest(THERE, asked, least=-1.0, most=5)
+
+    assert np.array_equal(found[0], asked)
+    assert (found @ asked).tolist() == pytest.approx(sorted((THERE @ asked).tolist(), reverse=True)[:5], abs=1e-5)
+
+
+def test_rows_that_are_farther_than_asked_for_are_left_out():
+    assert len(nearest(THERE, THERE[7], least=0.9999, most=5)) == 1
+    assert nearest(THERE, -THERE[7], least=0.5, most=5).shape == (0, 16)
+    assert nearest(THERE[:0], THERE[7], least=-1.0, most=5).shape == (0, 16)

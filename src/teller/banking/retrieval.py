@@ -1,9 +1,10 @@
 """Finds what the bank has approved on a question: sentence vectors and shared words, fused.
 
 Every way of asking that is near votes for its answer, the nearer the more, and the less the more there are like it;
-the answer's own words count too, for a caller's words are often nearer to them. Shared words settle what vectors blur
-(product names, "PIN" against "password"). The certainty is a logistic function of eight numbers that a reader can
-check; below `min_score` nothing covers the question and Teller says so.
+questions that this bank does not answer vote against them all. The answer's own words count too, for a caller's words
+are often nearer to them. Shared words settle what vectors blur (product names, "PIN" against "password"). The certainty
+is a logistic function of five numbers that a reader can check; below `min_score` nothing covers the question and
+Teller says so.
 """
 
 from __future__ import annotations
@@ -18,37 +19,37 @@ import numpy as np
 from teller.banking.knowledge import Approved, knowledge_version
 from teller.banking.lexical import LexicalIndex
 from teller.banking.spelling import Spelling
-from teller.banking.topic import TopicGate
+from teller.banking.topic import TopicGate, nearest
 from teller.ports import Asked, Embedder, Passage, VectorIndex, Vectors
 from teller.turn import Question
 from teller.votes import vote_weights
 
 _ASKS = 96  # nearest ways of asking looked at
+_OTHERS = 32  # nearest questions that the bank does not answer that vote beside them
 _TEXTS = 16  # nearest answers looked at besides
 _LEXICAL = 16  # best by words looked at besides
 _OWN = 0.85  # cosine with a way of asking from which an off-topic question is on topic
 _LEAN = 0.6  # weight of the question before in one that points back to it
 _CHUNK = 64  # texts embedded at once while building: about a second of one core
 _CHUNKS = 2  # at once: an embedder works on one core for each
-_WIDEST_MARGIN = 0.4  # a lead beyond it makes no answer surer
 SHARPNESS = 20.0  # of `near`: a cosine of 0.9 counts e^2 times one of 0.8; 15 and 30 are half a point worse
 TEXT_WEIGHT = 0.5  # of the answer's own words beside what is near, when the encoder is trained
-_COVERAGE_WEIGHT = 0.8
+_NEAR_WEIGHT = 1.5
+_VOTES_WEIGHT = 2.0
+_TEXT_WEIGHT = 1.0
+_COVERAGE_WEIGHT = 0.6
 
 
 @dataclass(frozen=True, slots=True)
 class Weights:
     """Logistic weights of the certainty; `python -m benchmarks.fit_retrieval` fits them on the bank's own questions."""
 
-    bias: float = -6.61
-    ask: float = 2.18
-    near: float = 2.43
-    votes: float = 3.64
-    text: float = 3.46
-    coverage: float = 2.89
-    margin: float = -0.1
-    topic: float = 3.94
-    elsewhere: float = -1.78
+    bias: float = -2.85
+    votes: float = 5.86
+    text: float = 1.41
+    coverage: float = 1.83
+    topic: float = 1.58
+    elsewhere: float = -3.81
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,18 +57,16 @@ class Candidate:
     """One answer and how it fits.
 
     Attributes:
-        ask: cosine of the question with its nearest way of asking.
-        near: logarithm of the sum of exp(SHARPNESS (cosine - 1)) over its ways of asking, divided by SHARPNESS: like
-            `ask`, and more where several are near.
-        votes: what its ways of asking have to say among all that are near (`teller.votes`), about 0 to 1.
+        near: cosine of the question with its nearest way of asking, and more where several are near: 1 plus the
+            logarithm of the sum of exp(SHARPNESS (cosine - 1)) over its ways of asking, divided by SHARPNESS.
+        votes: what its ways of asking have to say among all questions that are near (`teller.votes`), about 0 to 1.
         text: cosine with the title and the words of the answer.
         coverage: share of the question's word weight that it contains, 0 to 1.
         topic: how much the question is about the bank's business, about -1 to 1; the same for all candidates.
-        elsewhere: cosine with the nearest question that is not the bank's business; likewise.
+        elsewhere: what questions that the bank does not answer have to say there; likewise.
     """
 
     entry: Approved
-    ask: float
     near: float
     votes: float
     text: float
@@ -78,7 +77,12 @@ class Candidate:
     @property
     def rank(self) -> float:
         """What candidates are ordered by; the weights were best on the bank's own questions, a sixth left out."""
-        return self.votes + self.near + self.text + _COVERAGE_WEIGHT * self.coverage
+        return (
+            _NEAR_WEIGHT * self.near
+            + _VOTES_WEIGHT * self.votes
+            + _TEXT_WEIGHT * self.text
+            + _COVERAGE_WEIGHT * self.coverage
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +90,8 @@ class Tuning:
     """What sharpens the search; without any of it vectors and words alone decide.
 
     Attributes:
-        off_topic: questions that are not the bank's business, for the topic gate; none: no gate.
+        off_topic: questions that are not the bank's business, or near it and yet not answered; for the topic gate and
+            the votes; none: no gate.
         on_topic: questions that are any bank's business, for the gate beside what this knowledge has: documents have
             titles of their products and few questions, and a gate that learns from those alone takes "how can I close
             my account" for off topic.
@@ -126,6 +131,7 @@ class Knowledge:
         self._asks, self._texts = new_index(embedder.dim), new_index(embedder.dim)
         self._tuning = tuning
         self._gate: TopicGate | None = None
+        self._off_topic = self._on_topic = np.zeros((0, embedder.dim), dtype=np.float32)
         self._ask_entries: list[tuple[int, ...]] = []  # behind each vector: passages of a document share its title
         texts = [" ".join((entry.title, *entry.asks, entry.text)) for entry in self.entries]
         self._lexical = LexicalIndex(texts)
@@ -142,16 +148,15 @@ class Knowledge:
             for ask in dict.fromkeys((*entry.asks, entry.title) if entry.spoken_whole else entry.asks):
                 asks.setdefault(ask, []).append(number)
         self._ask_entries = [tuple(numbers) for numbers in asks.values()]
-        on_topic = [*await self._index(self._asks, list(enumerate(asks))), *await self._index_texts(spoken_whole=True)]
-        if self._tuning.off_topic and on_topic:
-            on_topic.append(await self._embedder.embed(self._tuning.on_topic))
-            self._gate = self._make_gate(np.vstack(on_topic), await self._embedder.embed(self._tuning.off_topic))
+        own = [*await self._index(self._asks, list(enumerate(asks))), *await self._index_texts(spoken_whole=True)]
+        if self._tuning.off_topic and own:
+            self._on_topic = await self._embedder.embed(self._tuning.on_topic)
+            self._open_gate(np.vstack([*own, self._on_topic]), await self._embedder.embed(self._tuning.off_topic))
 
-    @staticmethod
-    def _make_gate(on_topic: Vectors, off_topic: Vectors) -> TopicGate | None:
-        """The gate without the questions that this knowledge asks too: they are its business after all."""
-        elsewhere = off_topic[(off_topic @ on_topic.T).max(axis=1) < _OWN]
-        return TopicGate(on_topic, elsewhere) if len(elsewhere) else None
+    def _open_gate(self, on_topic: Vectors, off_topic: Vectors) -> None:
+        """Without the questions that this knowledge asks too: they are its business after all."""
+        self._off_topic = off_topic[(off_topic @ on_topic.T).max(axis=1) < _OWN]
+        self._gate = TopicGate(on_topic, self._off_topic) if len(self._off_topic) else None
 
     async def deepen(self) -> None:
         """Index the words of document passages too: a minute for thousands of them, so in the background.
@@ -186,7 +191,7 @@ class Knowledge:
         candidates = self.candidates(text, vector)
         if after is not None:
             candidates = await self._following(text, vector, after)
-        scores = [self.certainty(candidates[place:]) for place in range(min(limit, len(candidates)))]
+        scores = [self.certainty(candidate) for candidate in candidates[:limit]]
         if not scores or scores[0] < self._tuning.min_score:
             return ()
         return tuple(_passage(candidate.entry, score) for candidate, score in zip(candidates, scores, strict=False))
@@ -200,38 +205,42 @@ class Knowledge:
 
     def candidates(self, text: str, vector: Vectors) -> list[Candidate]:
         """Every answer that is near by vector or by words, best first."""
-        asked, farthest_ask = self._asked(vector)
+        asked, farthest, elsewhere = self._asked(vector)
         by_text, farthest_text = self._nearest(self._texts, vector, _TEXTS)
         scores, coverage = self._lexical.scores(text)
         worded = [number for number in np.argsort(-scores, kind="stable")[:_LEXICAL].tolist() if scores[number] > 0]
         topic = self._gate.score(vector) if self._gate else 0.0
-        elsewhere = self._gate.nearest_off_topic(vector) if self._gate else 0.0
         found = []
         for number in dict.fromkeys((*asked, *by_text, *worded)):
             # What is not among the nearest is at most as near as the last of them.
-            ask, near, votes = asked.get(number, (farthest_ask, farthest_ask, 0.0))
+            near, votes = asked.get(number, (farthest, 0.0))
             # Until document passages are indexed by their words, their titles stand in for them.
-            alike = by_text.get(number, farthest_text) if by_text else ask
+            alike = by_text.get(number, farthest_text) if by_text else near
             entry, covered = self.entries[number], float(coverage[number])
-            found.append(Candidate(entry, ask, near, votes, alike, covered, topic, elsewhere))
+            found.append(Candidate(entry, near, votes, alike, covered, topic, elsewhere))
         return sorted(found, key=lambda candidate: (-candidate.rank, candidate.entry.id))
 
-    def _asked(self, vector: Vectors) -> tuple[dict[int, tuple[float, float, float]], float]:
-        """`Candidate.ask`, `near` and `votes` of answers that are asked for like this, and the least `ask` seen."""
+    def _asked(self, vector: Vectors) -> tuple[dict[int, tuple[float, float]], float, float]:
+        """`Candidate.near` and `votes` of answers that are asked for like this; the least cosine seen; `elsewhere`."""
         similarities, rows = self._asks.search(vector, _ASKS)
         if not len(rows):
-            return {}, 0.0
-        weights = vote_weights(similarities, self._asks.vectors(rows))
-        nearest: dict[int, float] = {}
+            return {}, 0.0, 0.0
+        farthest = float(similarities.min())
+        off_topic = nearest(self._off_topic, vector, least=farthest, most=_OTHERS)
+        # They vote for no answer that is here, but what is any bank's business may well be this one's.
+        on_topic = nearest(self._on_topic, vector, least=farthest, most=_OTHERS)
+        voters = np.vstack([self._asks.vectors(rows), off_topic, on_topic])
+        weights = vote_weights(voters @ vector, voters).tolist()
+        borders = len(rows), len(rows) + len(off_topic)
+        elsewhere = sum(weights[borders[0] : borders[1]]) - sum(weights[borders[1] :])
         summed: dict[int, float] = {}
         votes: dict[int, float] = {}
-        for row, similarity, weight in zip(rows.tolist(), similarities.tolist(), weights.tolist(), strict=True):
+        for row, similarity, weight in zip(rows.tolist(), similarities.tolist(), weights, strict=False):
             for number in self._ask_entries[row]:
-                nearest.setdefault(number, similarity)
                 summed[number] = summed.get(number, 0.0) + math.exp(SHARPNESS * (similarity - 1))
                 votes[number] = votes.get(number, 0.0) + weight
-        found = {n: (nearest[n], 1 + math.log(summed[n]) / SHARPNESS, votes[n]) for n in nearest}
-        return found, float(similarities.min())
+        found = {number: (1 + math.log(summed[number]) / SHARPNESS, votes[number]) for number in summed}
+        return found, farthest, elsewhere
 
     @staticmethod
     def _nearest(index: VectorIndex, vector: Vectors, k: int) -> tuple[dict[int, float], float]:
@@ -240,30 +249,18 @@ class Knowledge:
         found = dict(zip(ids.tolist(), similarities.tolist(), strict=True))
         return found, min(found.values(), default=0.0)
 
-    def certainty(self, candidates: Sequence[Candidate]) -> float:
-        """How surely the first of the candidates, best first, answers the question; 0 to 1."""
+    def certainty(self, candidate: Candidate) -> float:
+        """How surely a candidate answers the question; 0 to 1."""
         weights = self._tuning.weights
-        ask, near, votes, text, coverage, margin, topic, elsewhere = features(candidates)
         logit = (
             weights.bias
-            + weights.ask * ask
-            + weights.near * near
-            + weights.votes * votes
-            + weights.text * text
-            + weights.coverage * coverage
-            + weights.margin * margin
-            + weights.topic * topic
-            + weights.elsewhere * elsewhere
+            + weights.votes * candidate.votes
+            + weights.text * candidate.text
+            + weights.coverage * candidate.coverage
+            + weights.topic * candidate.topic
+            + weights.elsewhere * candidate.elsewhere
         )
         return 1 / (1 + math.exp(-logit))
-
-
-def features(candidates: Sequence[Candidate]) -> tuple[float, float, float, float, float, float, float, float]:
-    """What the certainty of the first candidate rests on: similarities, coverage, lead and topic."""
-    first = candidates[0]
-    second = next((other for other in candidates[1:] if other.entry.text != first.entry.text), None)
-    margin = min(first.rank - second.rank, _WIDEST_MARGIN) if second else _WIDEST_MARGIN
-    return first.ask, first.near, first.votes, first.text, first.coverage, margin, first.topic, first.elsewhere
 
 
 def _passage(entry: Approved, score: float) -> Passage:

@@ -33,12 +33,14 @@ class TopicGate:
         spread = squares / 2 - np.outer(middle, middle) + RIDGE * np.eye(len(middle))
         self._weights: NDArray[np.float64] = np.linalg.solve(spread, (here - there) / 2)
         self._bias = -float(middle @ self._weights)
-        self._off_topic = off_topic
 
     def score(self, vector: Vectors) -> float:
         """How much a (dim,) unit vector is about the bank's business."""
         return float(vector @ self._weights) + self._bias
 
-    def nearest_off_topic(self, vector: Vectors) -> float:
-        """Cosine of a (dim,) unit vector with the nearest question that is not the bank's business."""
-        return float((self._off_topic @ vector).max())
+
+def nearest(rows: Vectors, vector: Vectors, *, least: float, most: int) -> Vectors:
+    """(k, dim) of (n, dim) unit rows, nearest first: at most `most`, of cosine `least` or more with a unit vector."""
+    similarities = rows @ vector
+    order = np.argsort(-similarities, kind="stable")[:most]
+    return rows[order[similarities[order] >= least]]
