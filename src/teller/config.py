@@ -271,6 +271,16 @@ class Loaded:
             shown = ("set" if value is not None else "not set") if name in _SECRETS else _shown(value)
             yield name, shown, self.origins.get(name, "default")
 
+    def as_dict(self) -> dict[str, dict[str, Any]]:
+        """For JSON: dotted name to value and origin; of a secret only whether it is set."""
+        return {
+            name: {
+                "value": value is not None if name in _SECRETS else value,
+                "origin": self.origins.get(name, "default"),
+            }
+            for name, value in _flatten(self.settings.model_dump(mode="json"))
+        }
+
 
 def load(
     config: Path | None = None, flags: Mapping[str, str] | None = None, environ: Mapping[str, str] | None = None

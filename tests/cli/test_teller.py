@@ -49,7 +49,18 @@ def test_the_version_needs_no_command():
 def test_a_setting_is_shown_with_where_it_came_from(tmp_path):
     result = run("--home", str(tmp_path), "--set", "server.port=9000", "config", "--json")
 
-    assert json.loads(result.output)["server.port"] == {"value": "9000", "origin": "command line"}
+    assert json.loads(result.output)["server.port"] == {"value": 9000, "origin": "command line"}
+
+
+def test_json_settings_are_of_their_own_types_and_hold_no_secret(monkeypatch):
+    monkeypatch.setenv("TELLER_SERVER_TOKEN", "a-token-of-some-length")
+
+    result = run("config", "--json")
+
+    shown = {name: one["value"] for name, one in json.loads(result.output).items()}
+    assert (shown["telemetry.metrics"], shown["knowledge.path"], shown["knowledge.min_score"]) == (True, None, 0.5)
+    assert (shown["server_token"], shown["cache_key"]) == (True, False)
+    assert "a-token" not in result.output
 
 
 def test_a_mistake_in_a_setting_is_one_line_without_a_traceback(tmp_path):

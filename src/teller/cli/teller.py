@@ -152,11 +152,11 @@ def doctor(context: typer.Context, as_json: AsJson = False) -> None:
 @app.command(name="config", epilog="Example: TELLER_SERVER__PORT=9000 teller config")
 def show_config(context: typer.Context, as_json: AsJson = False) -> None:
     """Show every setting and where its value came from."""
-    rows = list(context.obj.load().rows())
+    loaded = context.obj.load()
     if as_json:
-        typer.echo(json.dumps({name: {"value": value, "origin": origin} for name, value, origin in rows}))
+        typer.echo(json.dumps(loaded.as_dict()))
     else:
-        show_table(("setting", "value", "from"), rows)
+        show_table(("setting", "value", "from"), loaded.rows())
 
 
 def _bot(context: typer.Context, *, speech: bool) -> AbstractAsyncContextManager[Bot]:
