@@ -44,12 +44,12 @@ _COVERAGE_WEIGHT = 0.6
 class Weights:
     """Logistic weights of the certainty; `python -m benchmarks.fit_retrieval` fits them on the bank's own questions."""
 
-    bias: float = -2.85
-    votes: float = 5.86
-    text: float = 1.41
-    coverage: float = 1.83
-    topic: float = 1.58
-    elsewhere: float = -3.81
+    bias: float = -2.82
+    votes: float = 5.91
+    text: float = 1.34
+    coverage: float = 1.81
+    topic: float = 1.56
+    elsewhere: float = -3.79
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,8 @@ class Candidate:
         text: cosine with the title and the words of the answer.
         coverage: share of the question's word weight that it contains, 0 to 1.
         topic: how much the question is about the bank's business, about -1 to 1; the same for all candidates.
-        elsewhere: what questions that the bank does not answer have to say there; likewise.
+        elsewhere: what questions that the bank does not answer have to say there, less what `Tuning.on_topic` has;
+            likewise.
     """
 
     entry: Approved
