@@ -36,15 +36,15 @@ SHARPNESS = 20.0  # of `near`: a cosine of 0.9 counts e^2 times one of 0.8; 15 a
 TEXT_WEIGHT = 0.5  # of the answer's own words beside what is near, when the encoder is trained
 _NEAR_WEIGHT = 1.5
 _VOTES_WEIGHT = 2.0
-_TEXT_WEIGHT = 1.0
-_COVERAGE_WEIGHT = 0.6
+_TEXT_WEIGHT = 1.2
+_COVERAGE_WEIGHT = 0.8
 
 
 @dataclass(frozen=True, slots=True)
 class Weights:
     """Logistic weights of the certainty; `python -m benchmarks.fit_retrieval` fits them on the bank's own questions."""
 
-    bias: float = -2.82
+    bias: float = -2.6
     votes: float = 5.91
     text: float = 1.34
     coverage: float = 1.81
