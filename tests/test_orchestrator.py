@@ -242,6 +242,21 @@ async def test_a_passage_that_needs_a_person_hands_over_and_is_not_kept():
     assert bot.log.head() == 0
 
 
+async def test_closing_a_turn_that_is_done_does_not_disturb_the_next():
+    bot = ScriptedBot()
+    call = bot.call()
+    first = bot.orchestrator.turn(Transcript(QUESTION), call, speak=False)
+    while not isinstance(await anext(first), Done):
+        pass
+    second = bot.orchestrator.turn(Transcript(QUESTION), call, speak=False)
+    assert isinstance(await anext(second), Heard)
+
+    await first.aclose()
+
+    assert call.state is State.THINKING
+    assert isinstance([event async for event in second][-1], Done)
+
+
 async def test_closing_a_turn_half_way_is_a_barge_in():
     bot = ScriptedBot()
     call = bot.call()

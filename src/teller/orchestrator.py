@@ -164,10 +164,10 @@ class Orchestrator:
             record = self._record(call, question, answer, facts, started_at)
             self.observer.turn_finished(record)
             call.advance(CallEvent.FINISHED)
-            yield Done(record)
         finally:
             if call.state in (State.THINKING, State.SPEAKING):
                 call.advance(CallEvent.BARGED_IN)
+        yield Done(record)  # whoever stops reading here may have the next turn running when this one is closed
 
     def say(self, text: str) -> AsyncIterator[Sound]:
         """Speak a line of the bank's own outside a turn; no sound at all without a voice, or if it fails."""
