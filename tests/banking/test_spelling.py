@@ -46,3 +46,8 @@ def test_a_slip_is_never_in_the_first_letter():
 
 def test_a_very_long_word_is_left_alone():
     assert SPELLING.mended("c" * 100_000) == "c" * 100_000
+
+
+@pytest.mark.parametrize(("typed", "reads"), [("zxcv nmlk poiu 7743", False), ("a 7 !", False), ("zxcv sofa", True)])
+def test_a_text_is_read_if_one_word_of_it_is_known(typed, reads):
+    assert SPELLING.reads(typed) is reads

@@ -188,6 +188,8 @@ class Knowledge:
     async def search(self, question: Question, *, limit: int = 5, after: Asked | None = None) -> tuple[Passage, ...]:
         """As `KnowledgeIndex.search`."""
         text = self._spelling.mended(question.text) if self._spelling else question.text
+        if self._spelling and not self._spelling.reads(text) and not self._lexical.scores(text)[0].any():
+            return ()  # no word of it means anything here, whatever its vector is near to
         vector = (await self._questions.embed([text]))[0]
         candidates = self.candidates(text, vector)
         if after is not None:

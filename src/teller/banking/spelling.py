@@ -49,6 +49,10 @@ class Spelling:
         """The text with its slips mended; a text without slips comes back as it is."""
         return _TOKEN.sub(lambda match: self._mended(match[0]), text)
 
+    def reads(self, text: str) -> bool:
+        """Whether a word of it, of two letters or more, is one of the language or of the bank's texts."""
+        return any(len(word) > 1 and self._is_word(word) for word in _TOKEN.findall(text.lower()))
+
     def _mended(self, word: str) -> str:
         lower = word.lower()
         if not _SHORTEST <= len(lower) <= _LONGEST or "'" in lower:
