@@ -178,7 +178,7 @@ class Entries:
         found = []
         for place in self._columns["answer"][rows].tolist():
             block, start, _ = within(at[place])
-            end = start + 3 + (block[start] | block[start + 1] << 8 | block[start + 2] << 16)
+            end = start + 3 + _count(block, start)
             found.append(block[start + 3 : end].decode("utf-8", "surrogatepass"))
         return found
 
@@ -297,8 +297,8 @@ class Entries:
 
     def _text(self, place: int) -> Text:
         block, start, end = self._texts.within(place)
-        sketch = start + 3 + (block[start] | block[start + 1] << 8 | block[start + 2] << 16)
-        values = sketch + 3 + (block[sketch] | block[sketch + 1] << 8 | block[sketch + 2] << 16)
+        sketch = start + 3 + _count(block, start)
+        values = sketch + 3 + _count(block, sketch)
         found = values_in(json.loads(block[values:end])) if values < end else ()
         question = block[start + 3 : sketch].decode("utf-8", "surrogatepass")
         return Text(question, found, bytes(block[sketch + 3 : values]))
@@ -332,6 +332,11 @@ def _pack(question: Question, sketch: bytes) -> bytes:
 
 def _counted(part: bytes) -> bytes:
     return len(part).to_bytes(3, "little") + part
+
+
+def _count(block: bytearray, at: int) -> int:
+    """How long the counted part at a place is."""
+    return block[at] | block[at + 1] << 8 | block[at + 2] << 16
 
 
 def _cut(record: bytes) -> tuple[bytes, bytes]:

@@ -49,7 +49,7 @@ _NONE: frozenset[str] = frozenset()
 _KNOWN_WORDS = 8_192  # whose prefixes are remembered
 # Values that often only tell the circumstances: "it happened on Monday", "for two of my cards", "while in Spain".
 _OF_CIRCUMSTANCE = frozenset({ValueKind.DATE, ValueKind.TIME, ValueKind.DURATION, ValueKind.COUNT, ValueKind.PLACE})
-_ENOUGH_VALUES = 4  # with three, answers of a middling margin were right in 94 to 97 % (docs/decisions.md)
+_ENOUGH_VALUES = 4  # with three, answers of a middling margin were right in 92 to 97 % (docs/decisions.md)
 _Said = tuple[ValueKind, str]
 _HE, _SHE = frozenset({"he", "him", "his", "himself"}), frozenset({"she", "her", "hers", "herself"})
 
