@@ -22,9 +22,14 @@ from teller.turn import Question, Value, ValueKind
 from teller.values import Catalogue, find_values
 
 _SIGNS = re.compile(r"[^a-z' \[\]]+")
-_compiled = lru_cache(maxsize=None)(
-    re.compile
-)  # the patterns of the rules, a hundred or so; `re` itself looks up slowly
+
+
+@lru_cache(maxsize=512)
+def _compiled(pattern: str) -> re.Pattern[str]:
+    """A pattern of the rules, which have a hundred or so; `re`'s own memory takes longer to look them up."""
+    return re.compile(pattern)
+
+
 _MARK = re.compile(r"<([a-z])(\d+)>")
 _HESITATION = re.compile(
     r"\b(?:u+m+|u+h+|e+r+m*|h+m+|a+h+|o+h+|you know|sort of|kind of|basically|well|so|okay|ok|please|hi|hello|hey|hiya"
