@@ -104,6 +104,12 @@ def test_an_ordinary_question_passes(text):
         "five years",
         "yes please",
         "Gold",
+        "freeze my card",
+        "block the card now",
+        "close it",
+        "cancel a direct debit for me",
+        "send a payment of 20 pounds",
+        "transfer money to Maria",
     ],
 )
 def test_what_is_not_a_general_question_is_never_looked_up(text):
@@ -139,6 +145,11 @@ def test_an_unsure_transcript_is_never_looked_up():
         "mortgage fees",
         "she's too far gone to sign anything",
         "a stranger sent me rent in error and wants it back",
+        "add a payee",
+        "cancel a standing order",
+        "apply for a credit card",
+        "pay in cash",
+        "give feedback",
     ],
 )
 def test_general_questions_may_be_looked_up(text):
