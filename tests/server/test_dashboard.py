@@ -5,6 +5,7 @@ import time
 
 import pytest
 from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.wait import WebDriverWait
 from tests.server.page_checks import faults
 from tests.server.server_stage import StageBot
@@ -148,13 +149,15 @@ def test_the_keyboard_pauses_and_changes_colours(board):
     looks: list[float] = []
     page = board(used(looks))
     page.wait(lambda: page.text("hit-rate") == "75.0 %")
-    page.one("body").send_keys("p")
+    page.one("body").send_keys("p")  # no letter does anything: they belong to screen readers and speech input
+    assert page.one("#pause").get_attribute("aria-pressed") == "false"
+    page.one("#pause").send_keys(Keys.ENTER)
     assert page.one("#pause").get_attribute("aria-pressed") == "true"
     before, looked = page.text("turns-note"), len(looks)
     page.wait(lambda: len(looks) > looked + 2)  # the one before the last was sent
     assert page.text("turns-note") == before
     colour = page.one("body").value_of_css_property("background-color")
-    page.one("body").send_keys("t")
+    page.one("#theme").send_keys(Keys.ENTER)
     assert page.one("body").value_of_css_property("background-color") != colour
 
 

@@ -246,6 +246,11 @@ def test_a_loss_that_is_no_number_ends_the_run(base, tmp_path):
         train(made_recipe(base, tmp_path, learning_rate=1e38))
 
 
+def test_a_rank_that_no_adapter_may_have_is_refused_before_anything_is_read(base, tmp_path):
+    with pytest.raises(InputError, match="recipe: rank: found 65; wanted at most 64"):
+        made_recipe(base, tmp_path, rank=65)
+
+
 def test_an_adapter_is_trained_further_from_its_installed_version(whole, base, tmp_path):
     installed = Registry(tmp_path / "adapters").import_folder(whole[0].folder, "tiny-lora")
 

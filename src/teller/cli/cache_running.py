@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 WHICH = 50  # entries that a table lists of a change
+_LINE_EVERY_S = 15.0  # of progress in a file or a pipe
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only show what would be done.")]
@@ -46,22 +47,26 @@ def print_json(value: object) -> None:
 
 
 class Progress:
-    """Tells a terminal how far it is, twice a second; anything else nothing."""
+    """Says on standard error how far it is: to a terminal in one line, twice a second; to anything else a line a while."""
 
     def __init__(self, total: int | None, verb: str) -> None:
         self._of = f" of {total:,}" if total is not None else ""
         self._verb = verb
-        self._said_at = 0.0
+        self._in_place = sys.stderr.isatty()
+        self._every_s = 0.5 if self._in_place else _LINE_EVERY_S
+        self._said_at = time.monotonic()
 
     def __enter__(self) -> Callable[[int], None]:
         return self._say
 
     def __exit__(self, *_: object) -> None:
-        if self._said_at:
+        if self._in_place:
             typer.echo("\r\x1b[K", err=True, nl=False)
 
     def _say(self, count: int) -> None:
         now = time.monotonic()
-        if sys.stderr.isatty() and now - self._said_at > 0.5:
-            self._said_at = now
-            typer.echo(f"\r{count:,}{self._of} {self._verb}", err=True, nl=False)
+        if now - self._said_at < self._every_s:
+            return
+        self._said_at = now
+        line = f"{count:,}{self._of} {self._verb}"
+        typer.echo(f"\r{line}" if self._in_place else line, err=True, nl=not self._in_place)

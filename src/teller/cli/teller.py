@@ -169,7 +169,7 @@ def _bot(context: typer.Context, *, speech: bool) -> AbstractAsyncContextManager
 
 def _say_if_first(settings: Settings) -> None:
     if not (settings.home / "knowledge").exists():
-        typer.echo("First start: the bank's questions are embedded once, which takes about a minute.", err=True)
+        typer.echo("First start: the bank's questions are embedded once, which takes half a minute or more.", err=True)
 
 
 def _typed(text: str) -> Transcript:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from teller.adapters.manifest import Manifest, check_name
+from teller.adapters.proof import RULES
 from teller.errors import InputError
 
 PROJECTIONS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
@@ -92,6 +93,7 @@ class Recipe:
         check_name(self.name)
         for name in ("rank", "alpha", "epochs", "row_tokens", "rows_per_step", "rows_at_once", "patience"):
             _want(name, getattr(self, name) >= 1, getattr(self, name), "1 or more")
+        _want("rank", self.rank <= RULES.max_rank, self.rank, f"at most {RULES.max_rank}")
         for name in ("checkpoint_steps", "measurements_per_epoch"):
             _want(name, getattr(self, name) >= 1, getattr(self, name), "1 or more")
         for name, value in (("learning_rate", self.learning_rate), ("clip_norm", self.clip_norm)):

@@ -2,7 +2,7 @@
 
 import { byId, element, fillStack, icon } from "./elements.js";
 import { LiveFeed } from "./live.js";
-import { switchTheme, themeButton } from "./theme-button.js";
+import { themeButton } from "./theme-button.js";
 import { tokenDialog } from "./token-dialog.js";
 import { SOURCES, milliseconds, missWord, percent } from "./words.js";
 
@@ -285,12 +285,6 @@ function pause() {
   draw();
 }
 
-const KEYS = {
-  p: pause,
-  t: switchTheme,
-  f: () => (document.fullscreenElement ? document.exitFullscreen() : document.documentElement.requestFullscreen()).catch(() => {}),
-};
-
 function begin() {
   feed.addEventListener("history", ({ detail }) => {
     history = detail;
@@ -304,10 +298,6 @@ function begin() {
     if (status === "token") askForToken();
   });
   byId("pause").addEventListener("click", pause);
-  document.addEventListener("keydown", (event) => {
-    if (byId("token-dialog").open || event.ctrlKey || event.metaKey || event.altKey) return;
-    KEYS[event.key.toLowerCase()]?.();
-  });
   themeButton();
   feed.connect();
 }

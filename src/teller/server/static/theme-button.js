@@ -12,7 +12,7 @@ function show() {
 }
 
 /** Switch to the other colours, and remember it. */
-export function switchTheme() {
+function switchTheme() {
   root.dataset.theme = isDark() ? "light" : "dark";
   try {
     localStorage.setItem("teller-theme", root.dataset.theme);
