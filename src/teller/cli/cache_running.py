@@ -47,7 +47,7 @@ def print_json(value: object) -> None:
 
 
 class Progress:
-    """Says on standard error how far it is: to a terminal in one line, twice a second; to anything else a line a while."""
+    """Says on standard error how far it is: on a terminal in one line twice a second, else in a line now and then."""
 
     def __init__(self, total: int | None, verb: str) -> None:
         self._of = f" of {total:,}" if total is not None else ""
