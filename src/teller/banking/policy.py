@@ -55,7 +55,8 @@ _PERSON = r"(?:a |an |the |some )?(?:real |actual |live |proper |human |customer
 _PERSON += r"(?:person|human(?: being)?|agent|adviser|advisor|representative|operator|somebody|someone|colleague|supervisor|manager)"
 
 _OTHERS = (
-    "barclays|barclaycard|hsbc|lloyds|halifax|natwest|santander|nationwide|monzo|starling|revolut|tsb|first direct|chase|rbs|"
+    "barclays|barclaycard|hsbc|lloyds|halifax|natwest|santander|nationwide|monzo|starling|revolut|tsb|first direct|rbs|"
+    "chase(?= (?:bank|uk|accounts?|cards?)\\b|'s)|(?<=\\bwith )chase|"
     "metro bank|virgin money|co-?op(?:erative)? bank|tesco bank|sainsbury'?s bank|m&s bank|amex|american express|citibank|"
     "wells fargo|bank of america|pnc|paypal|klarna|clearpay|western union|moneygram|vanguard|fidelity|hargreaves|"
     "coinbase|binance|admiral|aviva|direct line|axa|legal and general"
@@ -80,7 +81,8 @@ RULES: tuple[Rule, ...] = (
         rf"\b(?:speak|talk|chat|put me through|transfer me|connect me|get me|give me|pass me)(?: \w+){{0,3}} (?:to|with|through to) {_PERSON}\b",
         rf"\b(?:get me|give me|i want|i need|i'd like|can i have|let me have|i would like) {_PERSON}(?: please| now)?[.!?]*$",
         rf"^\W*{_PERSON}(?: please)?\W*$",
-        r"\bput me through\b(?! to (?:my|the) (?:account|app))",
+        r"^(?!.*\b(?:what|all|everything|stress|hell|misery|nightmare|worry|trouble)\b.{0,25}\bput me through\b(?! to))"
+        r".*\bput me through\b(?! to (?:my|the) (?:account|app)| (?:hell|it|this|that|a lot|so much|all|misery|the mill|the wringer)\b)",
         signs="person|human|agent|advis|representative|operator|somebody|someone|colleague|supervisor|manager|put me through",
     ),
     _rule(
@@ -102,7 +104,8 @@ RULES: tuple[Rule, ...] = (
         "wrongdoing",
         Source.REFUSED,
         "I cannot help with that. If you think that somebody is misusing a card or an account, tell me and I will say what to do.",
-        r"\b(?:how (?:do|can|could|would|to)|teach me|show me|help me)\b.{0,20}\b(?:clone|skim|forge|fake|hack|counterfeit|launder)\b",
+        r"\b(?:how (?:do|can|could|would) (?:i|we|you)|how to|(?:teach|show|help) me(?: how)?(?: to)?|i (?:want|need) to)(?: \w+ly)? "
+        r"(?:clone|skim|forge|fake|hack|counterfeit|launder)\b",
         r"\b(?:get (?:round|around|past)|bypass|evade|avoid|trick|beat|fool)\b.{0,25}\b(?:fraud|security|identity|id|money laundering|aml|kyc|credit)[- ](?:checks?|systems?|controls?|detection|team|rules)\b",
         signs="clone|skim|forge|fake|hack|counterfeit|launder|get round|get around|get past|bypass|evade|avoid|trick|beat|fool",
     ),
@@ -111,10 +114,12 @@ RULES: tuple[Rule, ...] = (
         Source.REFUSED,
         "I can only talk about your own account, and I never share anything about another customer. "
         "If you have authority over somebody's account, such as a power of attorney, I can tell you how to set that up.",
-        r"\b(?:someone|somebody|anyone) else'?s (?:account|balance|card|pin|password|details|statement|transactions)\b",
-        r"\b(?:my )?(?:wife|husband|partner|neighbou?r|boss|ex|friend|girlfriend|boyfriend|brother|sister|mum|dad|mother|father|colleague|son|daughter)'?s "
+        r"\b(?:someone|somebody|anyone) else'?s (?:\w+ )?(?:balance|pin|password|details|statements?|transactions)\b",
+        r"\b(?:give|tell|show|read|see|access|look (?:at|into)|get (?:into|at)|log (?:in|into|on)|check|view|find out|what(?:'s| is| are))\b"
+        r".{0,40}\b(?:someone|somebody|anyone) else'?s (?:account|card)\b",
+        r"\b(?<!late )(?<!dead )(?<!deceased )(?:wife|husband|partner|neighbou?r|boss|ex|friend|girlfriend|boyfriend|brother|sister|mum|dad|mother|father|colleague|son|daughter)'?s "
         r"(?:\w+ ){0,2}(?:balance|pin|password|passcode|transactions|account number|account details|card number|statement|salary)\b",
-        r"\b(?:balance|pin|password|transactions|details|statements?|salary)\b(?: \w+){0,2} (?:my|an?) (?:\w+ )?(?:wife|husband|partner|neighbou?r|boss|ex|friend|girlfriend|boyfriend|brother|sister|mum|dad|mother|father|colleague|son|daughter)\b",
+        r"\b(?:balance|pin|password|transactions|details|statements?|salary)\b (?:on|of|for|in|from|at|belonging to) (?:my|an?) (?!late |dead |deceased )(?:\w+ )?(?:wife|husband|partner|neighbou?r|boss|ex|friend|girlfriend|boyfriend|brother|sister|mum|dad|mother|father|colleague|son|daughter)\b",
         r"\bother (?:customers?|people)'?s? (?:card numbers?|balance|details|accounts?|data|names?)\b",
         signs="else|wife|husband|partner|neighbo|boss|ex's |exs | ex|friend|brother|sister|mum|dad|mother|father|colleague|son|"
         "daughter|other customer|other people",
@@ -140,7 +145,9 @@ RULES: tuple[Rule, ...] = (
         "other_company",
         Source.REFUSED,
         "I can only speak for this bank. Please ask them directly; their number is on their website or on the back of your card.",
-        rf"^(?!.*\b(?:switch|mov|transfer|send|sent|receiv|recogni[sz]|paid|pay|charg|taken|took|spen[dt]|link|connect|join|leav|from|refund|bring|remortgag)\w*\b).*\b(?:{_OTHERS})\b",
+        rf"^(?!.*\b(?:switch|mov|transfer|send|sent|receiv|recogni[sz]|paid|pay|charg|taken|took|spen[dt]|link|connect|join|leav|from|refund|bring|remortgag|put|owe)\w*\b"
+        rf"|.*\b(?:here|with you|this account|i(?:'m| am) with)\b).*\b(?:{_OTHERS})\b",
+        rf"\b(?:does|do|is|are|will|would|can|could|did|has|should) (?:the )?(?:{_OTHERS})\b",
         rf"\b(?:{_OTHERS})'?s (?:\w+ ){{0,2}}(?:rate|fee|charge|account|app|branch|offer|loan|mortgage|card|overdraft)s?\b",
         signs="barclay|hsbc|lloyds|halifax|natwest|santander|nationwide|monzo|starling|revolut|tsb|first direct|chase|rbs|metro|"
         "virgin|op bank|operative bank|tesco|sainsbury|m&s|amex|american express|citibank|wells fargo|bank of america|pnc|"

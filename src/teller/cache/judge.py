@@ -212,8 +212,8 @@ _COMPARED = 6  # rivals that a near-copy in doubt is compared with word by word,
 _OTHER = 0.0  # log-odds of the verifier below which two questions do not say the same
 _SAME = 3.0  # log-odds of the verifier from which two questions say the same, though others stand between
 # Log-odds that an answer is right, by its margin: from `python -m benchmarks.fit_judge`, a logistic fit on the bank's
-# own ways of asking (-1.0 and 10.8, standard errors 0.1 and 0.6), begun two standard errors lower. On the ways of asking
-# that came since it gives -1.0 and 10.1, no other figure within its errors, so the certificates in use were kept valid.
+# own ways of asking (-1.0 and 10.8, standard errors 0.1 and 0.6), begun two standard errors lower. With the ways that
+# came since it gives -1.0 and 10.1, within those errors; a change would close every certificate for nothing.
 _START, _SLOPE = -1.2, 10.8
 _ALIKE_ALONE, _ALIKE_LESS_A_VOTE, _DOUBT = 0.5, 1.5, 3.0
 
