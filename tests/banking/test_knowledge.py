@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from teller.banking.knowledge import PASSAGE_WORDS, knowledge_version, read_knowledge, split_document
+from teller.banking.knowledge import knowledge_version, read_knowledge
 from teller.banking.products import load_rates
 from teller.errors import KnowledgeError
 from teller.turn import DataClass
@@ -69,7 +69,7 @@ def test_a_change_of_rate_changes_answer_and_versions(tmp_path):
         (
             "a.jsonl",
             '{"id": "a", "content": "x"}\n\n{"id": "a", "content": "y"}\n',
-            r"a\.jsonl:3: the id 'a#1' is used already at a\.jsonl:1",
+            r"a\.jsonl:3: the id 'a' is used already at a\.jsonl:1",
         ),
         ("a.toml", ANSWER.replace("loan_apr", "loan_apy"), r"a\.toml:1: .*loan_apy"),
         ("a.toml", ANSWER + "\n" + ANSWER, r"a\.toml:9: the id 'loans\.rate' is used already at a\.toml:1"),
@@ -101,28 +101,6 @@ def test_an_empty_or_missing_folder_says_so(tmp_path):
         read(tmp_path)
 
 
-def test_a_document_is_split_under_its_headings_into_passages_that_can_be_spoken():
-    long = " ".join(f"Sentence {n} has exactly six words." for n in range(40))
-    table = "| Card | Fee |\n|---|---|\n| Gold | £5 |"
-    fees = f"- Cash: [£3](x)\n- Abroad: 2 %\n\n{table}"
-    markdown = f"# Cards\n\nIntro with **bold** and `code`.\n\n## Fees\n\n{fees}\n\n## Terms\n\n{long}\n"
-
-    passages = split_document("doc", "Guide", markdown)
-
-    assert [passage.title for passage in passages[:2]] == ["Guide - Cards", "Guide - Cards - Fees"]
-    assert passages[0].text == "Intro with bold and code."
-    assert passages[1].text == "Cash: £3. Abroad: 2 %. Card, Fee. Gold, £5."
-    assert all(len(passage.text.split()) <= PASSAGE_WORDS for passage in passages)
-    assert " ".join(passage.text for passage in passages[2:]) == long
-    assert len({passage.id for passage in passages}) == len(passages)
-
-
-def test_names_with_underscores_keep_them():
-    (passage,) = split_document("d", "t", "Use open_bank_account_4821 with _care_.")
-
-    assert passage.text == "Use open_bank_account_4821 with care."
-
-
 def test_markdown_files_in_subfolders_are_read(tmp_path):
     (tmp_path / "deep").mkdir()
     (tmp_path / "deep" / "cards.md").write_text("# Lost card\n\nCall us.\n")
@@ -132,9 +110,42 @@ def test_markdown_files_in_subfolders_are_read(tmp_path):
     assert (passage.id, passage.title, passage.text) == ("deep/cards#1", "Lost card", "Call us.")
 
 
+def test_what_calls_itself_internal_is_not_read_to_callers(tmp_path):
+    (tmp_path / "a.md").write_text("# Internal: Fraud scores\n\nThree locks score 5.\n")
+    (tmp_path / "b.md").write_text("# Bypass codes (internal use only)\n\nThe code is 123.\n")
+    (tmp_path / "c.md").write_text("# Internal transfers\n\nThey are free.\n")
+
+    assert [passage.title for passage in read(tmp_path)] == ["Internal transfers"]
+
+
+def test_a_passage_is_named_after_its_product_if_it_does_not_say_so(tmp_path):
+    (tmp_path / "silver.md").write_text(
+        "# Silver card\n\nThe annual fee is £10.\n\nThe Silver card is made of steel.\n"
+    )
+    (tmp_path / "gold.md").write_text("# Gold card\n\n## Fees\n\nThe annual fee is £20.\n")
+
+    gold, silver = read(tmp_path)
+
+    assert gold.text == "Gold: The annual fee is £20."
+    assert silver.text == "The annual fee is £10. The Silver card is made of steel."
+
+
+def test_every_word_that_is_said_counts_in_the_version(tmp_path):
+    (tmp_path / "silver.md").write_text("# Silver card\n\nThe annual fee is £10.\n")
+    alone = read(tmp_path)
+    (tmp_path / "gold.md").write_text("# Gold card\n\nThe annual fee is £20.\n")
+
+    silver = read(tmp_path)[1]
+
+    assert (alone[0].text, silver.text) == ("The annual fee is £10.", "Silver: The annual fee is £10.")
+    assert alone[0].version != silver.version
+    assert silver.stamps == (f"document:silver@{silver.version}",)
+
+
 @pytest.mark.data
 def test_698_documents_of_a_real_bank_load(policy_documents):
     passages = read(policy_documents)
-    ids = {json.loads(line)["id"] for line in (policy_documents / "documents.jsonl").read_text().splitlines()}
+    written = [json.loads(line) for line in (policy_documents / "documents.jsonl").read_text().splitlines()]
+    for_callers = {one["id"] for one in written if not one["title"].startswith(("Internal:", "(Internal)"))}
 
-    assert {passage.id.rsplit("#", 1)[0] for passage in passages} == ids
+    assert {passage.id.rsplit("#", 1)[0] for passage in passages} <= for_callers

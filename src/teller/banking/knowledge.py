@@ -1,8 +1,9 @@
-"""What the bank has approved: read from files, checked, split into passages that can be spoken.
+"""What the bank has approved: read from files and checked.
 
 Two kinds of source, one result. Approved answers (TOML, or JSONL with `asks`) are spoken word for word. Documents
-(Markdown, or JSONL with `content`) are split into passages of at most PASSAGE_WORDS words, each under the headings that
-lead to it. Finding the right one is in `retrieval.py`.
+(Markdown, or JSONL with `content`) are split into passages that can be spoken (`documents.py`), each under the headings
+that lead to it and with the name of its product; what calls itself internal is not read to callers. Finding the right
+one is in `retrieval.py` and `document_search.py`.
 """
 
 from __future__ import annotations
@@ -15,14 +16,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from teller.banking.document_names import Subject, subjects_of
+from teller.banking.documents import Document, first_heading, passages
 from teller.banking.products import RateTable, parse_toml, render
 from teller.errors import KnowledgeError
 from teller.turn import DataClass
 
-PASSAGE_WORDS = 70  # about 25 seconds of speech; longer answers are not listened to
 _MAX_FILE_BYTES = 200_000_000
 _SUFFIXES = (".toml", ".jsonl", ".md", ".markdown")
 _ID = re.compile(r"\S{1,200}")
+# "Internal: ...", "(Internal) ...", "... (internal use only)"; not "Internal transfers".
+_INTERNAL = re.compile(
+    r"\W*internal(?: use)?(?: only)?\s*(?:[:)\]|–—]|- ).*|.*[(\[]internal(?: use)?(?: only)?[)\]]\W*", re.I
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +42,7 @@ class Approved:
         handoff: a person takes over after it is said.
         sensitive: never kept in the cache.
         tool: the calculation that answers better than the text, empty if none does.
+        about: of a passage, what its document is about.
     """
 
     id: str
@@ -49,6 +56,7 @@ class Approved:
     handoff: bool = False
     sensitive: bool = False
     tool: str = ""
+    about: Subject | None = None
 
 
 def read_knowledge(path: Path, rates: RateTable) -> tuple[Approved, ...]:
@@ -61,16 +69,48 @@ def read_knowledge(path: Path, rates: RateTable) -> tuple[Approved, ...]:
     files = _files(path)
     seen: dict[str, str] = {}
     found: list[Approved] = []
+    documents: list[Document] = []
     for file in files:
         name = file.name if path.is_file() else file.relative_to(path).as_posix()
-        for where, approved in _read_file(file, name, rates):
-            if approved.id in seen:
-                raise KnowledgeError(f"{where}: the id '{approved.id}' is used already at {seen[approved.id]}")
-            seen[approved.id] = where
-            found.append(approved)
+        for where, one in _read_file(file, name, rates):
+            if one.id in seen:
+                raise KnowledgeError(f"{where}: the id '{one.id}' is used already at {seen[one.id]}")
+            seen[one.id] = where
+            if isinstance(one, Approved):
+                found.append(one)
+            elif not _INTERNAL.fullmatch(one.title):
+                documents.append(one)
+    subjects = subjects_of(documents)
+    for document in documents:
+        found += split_document(document, subjects[document.id])
     if not found:
         raise KnowledgeError(f"{path.name}: no answer and no document in it; Teller reads {', '.join(_SUFFIXES)} files")
     return tuple(found)
+
+
+def split_document(document: Document, about: Subject) -> list[Approved]:
+    """The passages of a document, each named after the product that it is about if it does not say so itself."""
+    parts = [(headings, _named(text, about)) for headings, text in passages(document.markdown)]
+    version = hashlib.sha256(json.dumps([document.title, parts]).encode()).hexdigest()[:12]
+    return [
+        Approved(
+            id=f"{document.id}#{number}",
+            version=version,
+            title=" - ".join(dict.fromkeys([document.title, *headings])),
+            text=text,
+            asks=(document.title,),
+            data_class=DataClass.PRODUCT,
+            stamps=(f"document:{document.id}@{version}",),
+            spoken_whole=False,
+            about=about,
+        )
+        for number, (headings, text) in enumerate(parts, 1)
+    ]
+
+
+def _named(text: str, about: Subject) -> str:
+    names = re.findall(r"[^\W\d_]+", text.lower())
+    return text if about.names.issubset(names) or not about.spoken else f"{about.spoken}: {text}"
 
 
 def knowledge_version(entries: Iterable[Approved]) -> str:
@@ -96,7 +136,7 @@ def _files(path: Path) -> list[Path]:
     return files
 
 
-def _read_file(file: Path, name: str, rates: RateTable) -> Iterator[tuple[str, Approved]]:
+def _read_file(file: Path, name: str, rates: RateTable) -> Iterator[tuple[str, Approved | Document]]:
     try:
         text = file.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as exc:
@@ -110,8 +150,8 @@ def _read_file(file: Path, name: str, rates: RateTable) -> Iterator[tuple[str, A
         case ".jsonl":
             yield from _read_jsonl(text, name, rates)
         case _:
-            for part in split_document(name.rsplit(".", 1)[0], _first_heading(text) or file.stem, text):
-                yield f"{name}:1", part
+            title = first_heading(text) or " ".join(re.split(r"[\s_-]+", file.stem))
+            yield f"{name}:1", Document(name.rsplit(".", 1)[0], title, text)
 
 
 def _read_toml(text: str, name: str, rates: RateTable) -> Iterator[tuple[str, Approved]]:
@@ -125,7 +165,7 @@ def _read_toml(text: str, name: str, rates: RateTable) -> Iterator[tuple[str, Ap
         yield where, _approved(fields, where, rates)
 
 
-def _read_jsonl(text: str, name: str, rates: RateTable) -> Iterator[tuple[str, Approved]]:
+def _read_jsonl(text: str, name: str, rates: RateTable) -> Iterator[tuple[str, Approved | Document]]:
     for number, line in enumerate(text.splitlines(), 1):
         if not line.strip():
             continue
@@ -141,8 +181,7 @@ def _read_jsonl(text: str, name: str, rates: RateTable) -> Iterator[tuple[str, A
         else:
             title = _text(fields, "title", where, default=str(fields.get("id", "")))
             body = _text(fields, "content" if "content" in fields else "text", where)
-            for part in split_document(_text(fields, "id", where), title, body):
-                yield where, part
+            yield where, Document(_text(fields, "id", where), title, body)
 
 
 def _approved(fields: Mapping[str, Any], where: str, rates: RateTable) -> Approved:
@@ -176,84 +215,3 @@ def _text(fields: Mapping[str, Any], key: str, where: str, default: str | None =
     if key == "id" and not _ID.fullmatch(value):
         raise KnowledgeError(f"{where}: an id has no spaces and at most 200 characters, got {value[:60]!r}")
     return value
-
-
-# Documents
-
-
-def split_document(id: str, title: str, markdown: str) -> list[Approved]:  # noqa: A002  the file format's own word
-    """Split a Markdown document into passages of at most PASSAGE_WORDS words that never cross a heading."""
-    version = hashlib.sha256(markdown.encode()).hexdigest()[:12]
-    passages: list[Approved] = []
-    for headings, sentences in _sections(markdown):
-        context = " - ".join(dict.fromkeys([title, *headings]))
-        for text in _packed(sentences):
-            passages.append(
-                Approved(
-                    id=f"{id}#{len(passages) + 1}",
-                    version=version,
-                    title=context,
-                    text=text,
-                    asks=(title,),
-                    data_class=DataClass.PRODUCT,
-                    stamps=(f"document:{id}@{version}",),
-                    spoken_whole=False,
-                )
-            )
-    return passages
-
-
-def _sections(markdown: str) -> Iterator[tuple[tuple[str, ...], list[str]]]:
-    """(headings from the outermost in, spoken sentences) of each section that has text."""
-    path: dict[int, str] = {}
-    sentences: list[str] = []
-    fenced = False
-    for line in markdown.splitlines():
-        if line.lstrip().startswith("```"):
-            fenced = not fenced
-            continue
-        heading = None if fenced else re.match(r"(#{1,6})\s+(.*)", line.strip())
-        if heading:
-            if sentences:
-                yield tuple(path[level] for level in sorted(path)), sentences
-                sentences = []
-            depth = len(heading[1])
-            path = {level: text for level, text in path.items() if level < depth}
-            path[depth] = _plain(heading[2]).rstrip(".")
-        elif spoken := _plain(line):
-            sentences.extend(re.split(r"(?<=[.!?])\s+(?=[A-Z0-9\"'(])", spoken))
-    if sentences:
-        yield tuple(path[level] for level in sorted(path)), sentences
-
-
-def _packed(sentences: Iterable[str]) -> Iterator[str]:
-    """Join sentences in order while they fit; a single one that does not fit is cut between words."""
-    room: list[str] = []
-    for sentence in sentences:
-        words = sentence.split()
-        for start in range(0, len(words), PASSAGE_WORDS):
-            piece = words[start : start + PASSAGE_WORDS]
-            if room and len(room) + len(piece) > PASSAGE_WORDS:
-                yield " ".join(room)
-                room = []
-            room = [*room, *piece]
-    if room:
-        yield " ".join(room)
-
-
-def _plain(line: str) -> str:
-    """One line of Markdown as spoken text; a row of a table becomes "a, b, c."; rules give an empty text."""
-    line = line.strip()
-    if re.fullmatch(r"[-=*_|:\s]+", line):
-        return ""
-    if line.startswith("|"):
-        line = ", ".join(filter(None, (cell.strip() for cell in line.strip("|").split("|"))))
-    line = re.sub(r"^\s*(?:[-*+]|\d+[.)])\s+|^>\s*", "", line)
-    line = re.sub(r"!?\[([^\]]*)\]\([^)]*\)", r"\1", line)
-    line = re.sub(r"\*{1,3}|`{1,3}|(?<!\w)_{1,3}(?=\S)|(?<=\S)_{1,3}(?!\w)", "", line).strip()
-    return line if not line or line[-1] in ".!?:;,)" else f"{line}."
-
-
-def _first_heading(markdown: str) -> str:
-    found = re.search(r"^#\s+(.+)$", markdown, re.MULTILINE)
-    return _plain(found[1]).rstrip(".") if found else ""

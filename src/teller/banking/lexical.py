@@ -87,6 +87,10 @@ class LexicalIndex:
         frequency = len(found[0]) if found else 1
         return math.log(1 + (self._n - frequency + 0.5) / (frequency + 0.5))
 
+    def knows(self, word: str) -> bool:
+        """Whether a text has a word, or it is one that carries no topic."""
+        return word in _EMPTY or stem(word) in self._postings
+
     def scores(self, text: str) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """BM25 of each text, (n,), and the share, 0 to 1, of the question's word weight that each covers, (n,)."""
         score, covered = np.zeros(self._n, dtype=np.float32), np.zeros(self._n, dtype=np.float32)

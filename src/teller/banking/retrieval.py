@@ -4,7 +4,7 @@ Every way of asking that is near votes for its answer, the nearer the more, and 
 questions that this bank does not answer vote against them all. The answer's own words count too, for a caller's words
 are often nearer to them. Shared words settle what vectors blur (product names, "PIN" against "password"). The certainty
 is a logistic function of five numbers that a reader can check; below `min_score` nothing covers the question and
-Teller says so.
+Teller says so. Passages of documents are found in `document_search.py`; the surer of the two is said.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from teller.banking.document_search import DocumentSearch, Looked
 from teller.banking.knowledge import Approved, knowledge_version
 from teller.banking.lexical import LexicalIndex
 from teller.banking.spelling import Spelling
@@ -125,7 +126,7 @@ class Knowledge:
         *,
         questions: Embedder | None = None,
     ) -> None:
-        self.entries = tuple(entries)
+        self.entries = tuple(entry for entry in entries if entry.spoken_whole)
         self.version = knowledge_version(entries)
         self._embedder = embedder
         self._questions = questions or embedder
@@ -133,23 +134,32 @@ class Knowledge:
         self._tuning = tuning
         self._gate: TopicGate | None = None
         self._off_topic = self._on_topic = np.zeros((0, embedder.dim), dtype=np.float32)
-        self._ask_entries: list[tuple[int, ...]] = []  # behind each vector: passages of a document share its title
+        self._ask_entries: list[tuple[int, ...]] = []  # behind each vector; none behind a document's title
+        passages = [entry for entry in entries if not entry.spoken_whole]
+        self._documents = DocumentSearch(passages, embedder) if passages else None
         texts = [" ".join((entry.title, *entry.asks, entry.text)) for entry in self.entries]
         self._lexical = LexicalIndex(texts)
-        self._spelling = Spelling(texts, tuning.words) if tuning.words else None
+        written = [*texts, *(f"{passage.title} {passage.text}" for passage in passages)]
+        self._spelling = Spelling(written, tuning.words) if tuning.words else None
 
     async def fill(self) -> None:
-        """Index every way of asking and every approved answer; of a document its title, which is enough to begin with.
+        """Index every way of asking and every approved answer; of documents the titles, which is enough to begin with.
 
         Raises:
             EngineError: if the embedder fails.
         """
         asks: dict[str, list[int]] = {}
         for number, entry in enumerate(self.entries):
-            for ask in dict.fromkeys((*entry.asks, entry.title) if entry.spoken_whole else entry.asks):
+            for ask in dict.fromkeys((*entry.asks, entry.title)):
                 asks.setdefault(ask, []).append(number)
+        titles = self._documents.titles if self._documents else ()
+        for title in titles:
+            asks.setdefault(title, [])
         self._ask_entries = [tuple(numbers) for numbers in asks.values()]
-        own = [*await self._index(self._asks, list(enumerate(asks))), *await self._index_texts(spoken_whole=True)]
+        texts = [(number, f"{entry.title}. {entry.text}") for number, entry in enumerate(self.entries)]
+        own = [*await self._index(self._asks, list(enumerate(asks))), *await self._index(self._texts, texts)]
+        if self._documents:
+            await self._documents.fill()
         if self._tuning.off_topic and own:
             self._on_topic = await self._embedder.embed(self._tuning.on_topic)
             self._open_gate(np.vstack([*own, self._on_topic]), await self._embedder.embed(self._tuning.off_topic))
@@ -160,20 +170,13 @@ class Knowledge:
         self._gate = TopicGate(on_topic, self._off_topic) if len(self._off_topic) else None
 
     async def deepen(self) -> None:
-        """Index the words of document passages too: a minute for thousands of them, so in the background.
+        """Embed the passages of documents: a minute for thousands of them, so in the background.
 
         Raises:
             EngineError: if the embedder fails.
         """
-        await self._index_texts(spoken_whole=False)
-
-    async def _index_texts(self, *, spoken_whole: bool) -> list[Vectors]:
-        chosen = [
-            (number, f"{entry.title}. {entry.text}")
-            for number, entry in enumerate(self.entries)
-            if entry.spoken_whole is spoken_whole
-        ]
-        return await self._index(self._texts, chosen)
+        if self._documents:
+            await self._documents.deepen()
 
     async def _index(self, index: VectorIndex, rows: Sequence[tuple[int, str]]) -> list[Vectors]:
         """Embed a few chunks at a time, so that others get their turn; add all at once, which is much faster."""
@@ -188,22 +191,40 @@ class Knowledge:
     async def search(self, question: Question, *, limit: int = 5, after: Asked | None = None) -> tuple[Passage, ...]:
         """As `KnowledgeIndex.search`."""
         text = self._spelling.mended(question.text) if self._spelling else question.text
-        if self._spelling and not self._spelling.reads(text) and not self._lexical.scores(text)[0].any():
+        if self._spelling and not self._spelling.reads(text) and not self._knows(text):
             return ()  # no word of it means anything here, whatever its vector is near to
-        vector = (await self._questions.embed([text]))[0]
-        candidates = self.candidates(text, vector)
-        if after is not None:
-            candidates = await self._following(text, vector, after)
-        scores = [self.certainty(candidate) for candidate in candidates[:limit]]
-        if not scores or scores[0] < self._tuning.min_score:
+        found = [*await self._answers(text, after, limit), *await self._passages(text, after, limit)]
+        found.sort(key=lambda one: -one[1])
+        if not found or found[0][1] < self._tuning.min_score:
             return ()
-        return tuple(_passage(candidate.entry, score) for candidate, score in zip(candidates, scores, strict=False))
+        return tuple(_passage(entry, score) for entry, score in found[:limit])
+
+    def _knows(self, text: str) -> bool:
+        return bool(self._lexical.scores(text)[0].any()) or (
+            self._documents is not None and self._documents.knows(text)
+        )
+
+    async def _answers(self, text: str, after: Asked | None, limit: int) -> list[tuple[Approved, float]]:
+        """Approved answers, best first, and how surely they answer."""
+        vector = (await self._questions.embed([text]))[0]
+        candidates = await self._following(text, vector, after) if after else self.candidates(text, vector)
+        return [(candidate.entry, self.certainty(candidate)) for candidate in candidates[:limit]]
+
+    async def _passages(self, text: str, after: Asked | None, limit: int) -> list[tuple[Approved, float]]:
+        """Passages of documents, best first, and how surely they answer."""
+        if self._documents is None:
+            return []
+        vector, tokens = await self._questions.embed_tokens(text)
+        if after is None:
+            return await self._documents.search(Looked(text, (text,), vector, tokens), limit)
+        before, told = await self._questions.embed_tokens(after.text)
+        looked = Looked(f"{text} {after.text}", (text, after.text), _drawn(vector, before), np.vstack([tokens, told]))
+        return await self._documents.search(looked, limit, without=after.answer_id)
 
     async def _following(self, text: str, vector: Vectors, after: Asked) -> list[Candidate]:
         """Candidates of a question that leans on the one before; what that one was told is left out."""
         before = (await self._questions.embed([after.text]))[0]
-        drawn = vector + _LEAN * before
-        candidates = self.candidates(f"{text} {after.text}", np.asarray(drawn / np.linalg.norm(drawn), np.float32))
+        candidates = self.candidates(f"{text} {after.text}", _drawn(vector, before))
         return [candidate for candidate in candidates if candidate.entry.id != after.answer_id]
 
     def candidates(self, text: str, vector: Vectors) -> list[Candidate]:
@@ -217,8 +238,7 @@ class Knowledge:
         for number in dict.fromkeys((*asked, *by_text, *worded)):
             # What is not among the nearest is at most as near as the last of them.
             near, votes = asked.get(number, (farthest, 0.0))
-            # Until document passages are indexed by their words, their titles stand in for them.
-            alike = by_text.get(number, farthest_text) if by_text else near
+            alike = by_text.get(number, farthest_text)
             entry, covered = self.entries[number], float(coverage[number])
             found.append(Candidate(entry, near, votes, alike, covered, topic, elsewhere))
         return sorted(found, key=lambda candidate: (-candidate.rank, candidate.entry.id))
@@ -264,6 +284,12 @@ class Knowledge:
             + weights.elsewhere * candidate.elsewhere
         )
         return 1 / (1 + math.exp(-logit))
+
+
+def _drawn(vector: Vectors, before: Vectors) -> Vectors:
+    """The vector of a question that leans on the one before."""
+    drawn = vector + _LEAN * before
+    return np.asarray(drawn / np.linalg.norm(drawn), np.float32)
 
 
 def _passage(entry: Approved, score: float) -> Passage:

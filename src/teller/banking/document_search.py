@@ -1,0 +1,196 @@
+"""Finds the passage of a bank's own documents that answers a question.
+
+Which passages may be spoken comes first: a question that names a product is answered from documents about it, or from
+general ones that do not speak of others alone. Of these, titles and words choose a few; the vectors of those few
+decide, with their words, and with a figure where one is asked for. Vectors come in the background; what is not there
+yet is made when a question needs it, so the first minute is as good as the rest.
+
+The certainty asks two things: how near the best passage is, and whether every part of the question is met in it, word
+piece by word piece; what the bank's documents say nothing of is often near, and leaves a part unmet.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from teller.banking.document_names import Products, Subject
+from teller.banking.knowledge import Approved
+from teller.banking.lexical import LexicalIndex
+from teller.ports import Embedder, Vectors
+
+_CHOSEN = 16  # passages whose vectors are made for a question; 32 find what 16 do (docs/benchmarks.md)
+_CHUNK = 32  # passages embedded at once in the background: half a second of one core
+_TITLE_WORDS = 0.5  # of shared words beside the title, while the passages' own vectors are not there
+_WORDS = 0.3  # of shared words beside a passage's vector
+_FIGURE = 0.06  # of a passage with a figure where one is asked for
+_UNMET = 3  # one of so many word pieces of a question, the least met, says how well it is met
+_ASKS_FOR_FIGURE = re.compile(
+    r"\b(?:how (?:much|many|long|old|fast|quick\w*|often|soon|high|late)|when|rates?|fees?|prices?|costs?|charges?|"
+    r"limits?|cap|max\w*|min\w*|percent\w*|interest|bonus|apy|apr|hours|score)\b",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Sureness:
+    """Logistic weights of the certainty of a passage."""
+
+    bias: float = -6.36
+    alike: float = 4.68
+    met: float = 10.61
+
+
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """A question as it is searched for.
+
+    Attributes:
+        text: its words.
+        names: where it, or the question that it leans on, may name a product.
+        vector: (dim,) unit vector.
+        tokens: (tokens, dim) unit vectors of its word pieces.
+    """
+
+    text: str
+    names: tuple[str, ...]
+    vector: Vectors
+    tokens: Vectors
+
+
+class DocumentSearch:
+    """Passages of documents, ready to be searched.
+
+    Args:
+        passages: at least one.
+        embedder: of passages and titles; best one that keeps what it has embedded.
+    """
+
+    def __init__(self, passages: Sequence[Approved], embedder: Embedder) -> None:
+        self.passages = tuple(passages)
+        self._embedder = embedder
+        subjects = list(dict.fromkeys(passage.about or Subject() for passage in passages))
+        places = {subject: place for place, subject in enumerate(subjects)}
+        self._subjects = subjects
+        self._subject = np.array([places[passage.about or Subject()] for passage in passages])
+        self._products = Products(subjects)
+        self._lexical = LexicalIndex([f"{passage.title} {passage.text}" for passage in passages])
+        self._figures = np.array([bool(re.search(r"\d", passage.text)) for passage in passages])
+        titles = list(dict.fromkeys(passage.asks[0] for passage in passages))
+        rows = {title: row for row, title in enumerate(titles)}
+        self.titles = tuple(titles)
+        self._title = np.array([rows[passage.asks[0]] for passage in passages])
+        self._titles = np.zeros((len(titles), embedder.dim), dtype=np.float32)
+        self._vectors = np.zeros((len(passages), embedder.dim), dtype=np.float32)
+        self._there = np.zeros(len(passages), dtype=np.bool_)
+
+    async def fill(self) -> Vectors:
+        """Embed the titles, which is enough to begin with, and give their vectors, (titles, dim).
+
+        Raises:
+            EngineError: if the embedder fails.
+        """
+        self._titles = await self._embedder.embed(self.titles)
+        return self._titles
+
+    async def deepen(self) -> None:
+        """Embed every passage: a minute for thousands of them, a moment where they are kept from before.
+
+        Raises:
+            EngineError: if the embedder fails.
+        """
+        for start in range(0, len(self.passages), _CHUNK):
+            await self._embed(np.arange(start, min(start + _CHUNK, len(self.passages))))
+
+    async def _embed(self, numbers: NDArray[np.int64]) -> None:
+        missing = numbers[~self._there[numbers]]
+        if len(missing):
+            chosen = [self.passages[number] for number in missing]
+            self._vectors[missing] = await self._embedder.embed([_embedded(passage) for passage in chosen])
+            self._there[missing] = True
+
+    def knows(self, text: str) -> bool:
+        """Whether any word of a text is in a passage."""
+        return bool(self._lexical.scores(text)[0].any())
+
+    async def search(self, looked: Looked, limit: int, *, without: str = "") -> list[tuple[Approved, float]]:
+        """Passages that may answer, best first, and how surely; all but the one whose id is `without`.
+
+        Raises:
+            EngineError: if the embedder fails.
+        """
+        words = self._lexical.scores(looked.text)[0]
+        words /= max(float(words.max()), 1e-9)
+        chosen = self._chosen(looked, words, without)
+        if not len(chosen):
+            return []
+        await self._embed(chosen)
+        alike = self._vectors[chosen] @ looked.vector
+        figure = self._figures[chosen] if _ASKS_FOR_FIGURE.search(looked.text) else np.zeros(len(chosen))
+        order = np.argsort(-(alike + _WORDS * words[chosen] + _FIGURE * figure), kind="stable")[:limit]
+        met = await self._met(looked, self.passages[chosen[order[0]]])
+        found, surest = [], 1.0
+        for place in order.tolist():
+            surest = min(surest, certainty(float(alike[place]), met))
+            found.append((self.passages[chosen[place]], surest))
+        return found
+
+    def _chosen(self, looked: Looked, words: NDArray[np.float32], without: str) -> NDArray[np.int64]:
+        """Numbers of the passages to look at: those that come first with what is known of them so far."""
+        asked, named = self._named(looked)
+        if named is None:
+            return np.zeros(0, dtype=np.int64)
+        near = (self._titles @ looked.vector)[self._title] + _TITLE_WORDS * words
+        deep = np.where(self._there, self._vectors @ looked.vector + _WORDS * words, -np.inf)
+        fitting = np.ones(len(self._subjects), dtype=np.bool_)
+        if asked:
+            fitting = np.array([subject in asked or not subject.names for subject in self._subjects])
+        may = fitting[self._subject]
+        found: dict[int, None] = {}
+        for score in (near, deep):
+            added = 0
+            for number in np.argsort(-np.where(may, score, -np.inf), kind="stable").tolist():
+                if added == _CHOSEN or not may[number] or score[number] == -np.inf:
+                    break
+                if self.passages[number].id != without and (not asked or self._may_speak_of(number, named)):
+                    found[number] = None
+                    added += 1
+        return np.array(list(found), dtype=np.int64)
+
+    def _named(self, looked: Looked) -> tuple[frozenset[Subject], frozenset[str] | None]:
+        """The products that are asked about and their names' words; None for one that no document knows."""
+        for text in looked.names:
+            if asked := self._products.asked(text):
+                return asked, self._products.within(text)
+            if any(not self._lexical.knows(word) for word in self._products.named_like(text)):
+                return frozenset(), None
+        return frozenset(), frozenset()
+
+    def _may_speak_of(self, number: int, named: frozenset[str]) -> bool:
+        """Whether a passage may be spoken about these products: a general one that names others alone may not."""
+        passage = self.passages[number]
+        if passage.about and passage.about.names:
+            return True
+        names = self._products.within(f"{passage.title} {passage.text}")
+        return not names or not names.isdisjoint(named)
+
+    async def _met(self, looked: Looked, passage: Approved) -> float:
+        """How near the least met word pieces of the question come to the passage's, -1 to 1."""
+        _, tokens = await self._embedder.embed_tokens(_embedded(passage))
+        nearest = np.sort((looked.tokens @ tokens.T).max(axis=1))
+        return float(nearest[: max(1, len(nearest) // _UNMET)].mean())
+
+
+def certainty(alike: float, met: float, weights: Sureness | None = None) -> float:
+    """How surely a passage answers a question, 0 to 1."""
+    weights = weights or Sureness()
+    return 1 / (1 + math.exp(-(weights.bias + weights.alike * alike + weights.met * met)))
+
+
+def _embedded(passage: Approved) -> str:
+    return f"{passage.title}. {passage.text}"
