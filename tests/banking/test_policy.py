@@ -126,13 +126,38 @@ def test_what_is_not_a_general_question_is_never_looked_up(text):
     assert policy.cannot_be_cached(question(text), Memory()) is MissReason.NOT_ELIGIBLE
 
 
-@pytest.mark.parametrize("text", ["and for that one?", "what about gold", "ok and how do I undo it"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "and for that one?",
+        "what about gold",
+        "ok and how do I undo it",
+        "can I pay it off early",
+        "what do I need to earn to get one",
+        "no, I meant a standing order",
+        "what if it was stolen",
+        "is it free",
+    ],
+)
 def test_a_question_that_leans_on_the_one_before_is_never_looked_up(text):
     asked = question(text)
 
     assert policy.points_back(asked, Memory(asked="what is the silver fee", topic="fees.silver")) is not None
     assert policy.cannot_be_cached(asked, Memory(asked="what is the silver fee")) is MissReason.NOT_ELIGIBLE
     assert policy.points_back(asked, Memory()) is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "is it free to remortgage",
+        "how long does it take to move an ISA",
+        "what if the shop refuses to refund me",
+        "I lost my card, can I freeze it",
+    ],
+)
+def test_a_pronoun_that_points_to_nothing_said_before_leans_on_nothing(text):
+    assert policy.points_back(question(text), Memory(asked="what is the silver fee")) is None
 
 
 def test_nothing_is_looked_up_while_a_tool_collects_values():
