@@ -272,6 +272,65 @@ async def test_closing_a_turn_half_way_is_a_barge_in():
     assert (await bot.ask(QUESTION, call)).source is Source.CACHE
 
 
+async def test_a_turn_that_is_spoken_over_leaves_a_record_of_what_was_said():
+    bot = ScriptedBot()
+    turn, sounds = bot.orchestrator.turn(Transcript(QUESTION), bot.call()), 0
+    async for event in turn:
+        sounds += isinstance(event, Sound)
+        if sounds == 3:
+            break
+
+    await turn.aclose()
+
+    (record,) = bot.observer.turns
+    assert (record.interrupted, record.question.text, record.answer.text) == (True, QUESTION, FREEZE.text)
+    assert record.spoken_s == pytest.approx(0.2)  # the third piece may not have been given on
+    assert record.answered_ms > 0
+
+
+async def test_a_turn_that_is_broken_off_in_thought_leaves_a_record_without_an_answer():
+    generating = asyncio.Event()
+    generator = ScriptedGenerator(lambda *_: generating.set() or FREEZE.text, fault=Fault())
+    bot = ScriptedBot(generator=generator, generate_within_s=60)
+    asking = asyncio.create_task(bot.ask(QUESTION))
+    waiting = asyncio.create_task(bot.ask(QUESTION))
+    await generating.wait()
+
+    asking.cancel()
+    await asyncio.wait([asking])
+
+    (record,) = bot.observer.turns
+    assert (record.interrupted, record.answer.source, record.answer.text) == (True, Source.BROKEN_OFF, "")
+    assert (record.question.text, record.miss_reason, record.answered_ms) == (QUESTION, MissReason.EMPTY, 0)
+    stages = set(record.timings_ms)
+    waiting.cancel()
+    await asyncio.wait([waiting])
+    assert set(record.timings_ms) == stages  # others went on waiting for its answer
+    assert "generate" not in stages
+
+
+async def test_a_call_that_is_hung_up_in_thought_leaves_a_record():
+    bot = ScriptedBot()
+    call = bot.call()
+    turn = bot.orchestrator.turn(Transcript(QUESTION), call)
+    await anext(turn)
+    call.advance(CallEvent.HUNG_UP)
+
+    await turn.aclose()
+
+    assert [(record.interrupted, record.answer.source) for record in bot.observer.turns] == [(True, Source.BROKEN_OFF)]
+    assert call.state is State.ENDED
+
+
+async def test_what_was_not_heard_leaves_no_record():
+    bot = ScriptedBot(transcriber=ScriptedTranscriber([EngineError("the transcriber failed")]))
+
+    with pytest.raises(EngineError):
+        await events_of(bot, SPEECH)
+
+    assert bot.observer.turns == []
+
+
 async def test_one_call_runs_one_turn_at_a_time():
     bot = ScriptedBot()
     call = bot.call()

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-import uuid
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from secrets import token_hex
 
 from teller.banking import grounding, policy
 from teller.banking.tools import Toolbox
@@ -57,6 +57,8 @@ from teller.turn import (
 )
 from teller.values import Catalogue, find_values
 
+_NO_ANSWER = Answer("", Source.BROKEN_OFF, answer_id="")  # stands for the answer of a turn that ended before it had one
+
 
 @dataclass(slots=True)
 class _Facts:
@@ -66,12 +68,16 @@ class _Facts:
     """
 
     pin: Pin
+    started_at: float = 0.0
+    question: Question | None = None
+    answer: Answer | None = None
     timings_ms: dict[str, float] = field(default_factory=dict)
     miss: Miss | None = None
     grounded: bool | None = None
     basis: Basis | None = None
     pieces: int = 0
     answered_ms: float = 0.0
+    spoken_s: float = 0.0
 
     def stage(self, name: str) -> _Stage:
         """Add the wall time of a block to a stage."""
@@ -129,8 +135,8 @@ class Orchestrator:
     async def turn(self, heard: Transcript | Speech, call: Call, *, speak: bool = True) -> AsyncIterator[TurnEvent]:
         """Answer one utterance or one typed question.
 
-        Closing the iterator before its end is a barge-in: the call listens again, and nothing of the turn is kept but
-        what was said so far.
+        Closing the iterator before its end is a barge-in: the call listens again, and the observer is told of a turn
+        that was interrupted, if its question was known by then.
 
         Raises:
             InputError: if typed text is empty, too long or unreadable.
@@ -139,15 +145,15 @@ class Orchestrator:
         """
         call.advance(CallEvent.ASKED)
         call.pin = call.pin or self.pin(call)
+        facts, started = _Facts(call.pin, self.clock.now()), time.perf_counter()
+        record = None
         try:
-            facts, started_at, started = _Facts(call.pin), self.clock.now(), time.perf_counter()
-            with facts.stage("hear"):
-                transcript = await self._hear(heard)
+            transcript = heard if isinstance(heard, Transcript) else await self._hear(heard, facts)
             with facts.stage("redact"):
-                question = self._redact(transcript, typed=isinstance(heard, Transcript))
+                facts.question = question = self._redact(transcript, typed=isinstance(heard, Transcript))
             yield Heard(question)
 
-            answer = await self._decide(question, call, facts)
+            facts.answer = answer = await self._decide(question, call, facts)
             call.remember(
                 asked=policy.leans_on(question, answer, call.memory),
                 topic=answer.answer_id,
@@ -161,12 +167,14 @@ class Orchestrator:
             if speak:
                 async for sound in self._speak(answer.text, self._voice(answer), facts.timings_ms):
                     yield sound
-            record = self._record(call, question, answer, facts, started_at)
-            self.observer.turn_finished(record)
+                    facts.spoken_s += sound.pcm.duration_s
+            record = self._tell(question, answer, call, facts)
             call.advance(CallEvent.FINISHED)
         finally:
             if call.state in (State.THINKING, State.SPEAKING):
                 call.advance(CallEvent.BARGED_IN)
+            if record is None and facts.question is not None:
+                self._tell(facts.question, facts.answer or _NO_ANSWER, call, facts, interrupted=True)
         yield Done(record)  # whoever stops reading here may have the next turn running when this one is closed
 
     def say(self, text: str) -> AsyncIterator[Sound]:
@@ -178,13 +186,12 @@ class Orchestrator:
         call = Call(id="anew", scope=scope)
         return await self._compose(question, call, _Facts(self.pin(call)), keep=False)
 
-    async def _hear(self, heard: Transcript | Speech) -> Transcript:
-        if isinstance(heard, Transcript):
-            return heard
+    async def _hear(self, heard: Speech, facts: _Facts) -> Transcript:
         if self.transcriber is None:
             raise EngineError("speech came in, but engines.transcriber is 'none'")
         try:
-            return await within(self.hear_within_s, self.transcriber.transcribe(heard))
+            with facts.stage("hear"):
+                return await within(self.hear_within_s, self.transcriber.transcribe(heard))
         except TimeoutError:
             raise EngineTimeout(
                 f"nothing was heard within {self.hear_within_s:g} s; say it again, or type it"
@@ -336,23 +343,30 @@ class Orchestrator:
             if isinstance(stream, AsyncGenerator):
                 await stream.aclose()
 
-    def _record(self, call: Call, question: Question, answer: Answer, facts: _Facts, started_at: float) -> TurnRecord:
+    def _tell(
+        self, question: Question, answer: Answer, call: Call, facts: _Facts, *, interrupted: bool = False
+    ) -> TurnRecord:
+        """Tell the observer of a turn; gives the record."""
         nearest = answer.evidence.similarity if answer.evidence else facts.miss.nearest if facts.miss else None
-        return TurnRecord(
-            turn_id=uuid.uuid4().hex,
+        record = TurnRecord(
+            turn_id=token_hex(16),
             call_id=call.id,
-            started_at=started_at,
+            started_at=facts.started_at,
             scope=call.scope,
             question=question,
             answer=answer,
-            timings_ms=facts.timings_ms,
+            timings_ms=dict(facts.timings_ms) if interrupted else facts.timings_ms,  # others may wait for its answer
             miss_reason=facts.miss.reason if facts.miss else None,
             similarity=nearest,
             grounded=facts.grounded,
             adapter=facts.pin.served,
             pieces=facts.pieces,
             answered_ms=facts.answered_ms,
+            spoken_s=facts.spoken_s,
+            interrupted=interrupted,
         )
+        self.observer.turn_finished(record)
+        return record
 
 
 def _approved(passage: Passage, source: Source, *, text: str = "", reason: str = "") -> Answer:

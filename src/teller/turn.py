@@ -125,6 +125,7 @@ class Source(StrEnum):
     APPROVED = "approved"  # an approved text, word for word
     REFUSED = "refused"  # nothing covers it, or policy forbids it
     HANDOFF = "handoff"  # a person takes over
+    BROKEN_OFF = "broken_off"  # there is none: the turn ended before one was decided
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,7 +238,8 @@ class TurnRecord:
     Attributes:
         started_at: Unix time in seconds.
         timings_ms: wall time by stage ("hear", "redact", "tools", "cache", "retrieve", "generate", "ground", "keep",
-            "speak"), in the order in which they began; stages that did not run are absent.
+            "speak"), in the order in which they began; stages that did not run are absent, and one that was broken
+            off has the time until then.
         miss_reason: why the cache gave nothing; None on a hit or if it was not asked.
         similarity: of the neighbour that was served or was nearest; None if none was looked at.
         grounded: whether what the generator said agreed with the approved answer; None if no generator ran.
@@ -245,7 +247,9 @@ class TurnRecord:
             None for the base model.
         pieces: how many pieces the generator streamed: tokens, on an engine that streams token by token.
         answered_ms: wall time from the start until the answer was decided, with what it waited for others who asked
-            the same; 0 if nobody took the time.
+            the same; 0 if nobody took the time, or there was no answer.
+        spoken_s: sound of the answer that was given on, in seconds; the caller has heard no more of it.
+        interrupted: the turn did not come to its end: the caller spoke over it or hung up, it took too long or failed.
     """
 
     turn_id: str
@@ -261,6 +265,8 @@ class TurnRecord:
     adapter: str | None = None
     pieces: int = 0
     answered_ms: float = 0.0
+    spoken_s: float = 0.0
+    interrupted: bool = False
 
 
 @dataclass(frozen=True, slots=True)

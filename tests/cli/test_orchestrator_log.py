@@ -7,6 +7,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import pytest
 from tests.stores.turn_stage import ENABLED, NEW, composed, hit, lookup_of, write
@@ -284,6 +285,19 @@ def test_lost_records_are_owned_up_to(used):
     connection.close()
     assert used.json("--cache-hits")["shed"] == 12
     assert "12 records were lost" in used.text("--cache-hits")
+
+
+def test_a_turn_that_was_interrupted_says_when(home):
+    nothing = Answer("", Source.BROKEN_OFF, "")
+    spoken_over, unanswered = recent(hit, 1), recent(composed, 2)
+    write(
+        home.log,
+        replace(spoken_over, interrupted=True, spoken_s=1.25),
+        replace(unanswered, interrupted=True, answer=nothing),
+    )
+    assert "1.2 s of sound, then it was interrupted" in home.text("--turn", "turn-1")
+    assert "broken off before there was one" in home.text("--turn", "turn-2")
+    assert home.json("--turn", "turn-2")["details"]["interrupted"] is True
 
 
 def test_lookups_that_were_cut_off_are_told(home):

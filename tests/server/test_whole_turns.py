@@ -54,7 +54,34 @@ async def test_a_question_over_a_stalled_generator_is_answered_at_once() -> None
         await caller.until("stopped")
         done = await caller.until("done")
         assert done["turn"] == 2
-        assert [turn.answer.text for turn in core.observer.turns] == [FREEZE.text]
+        broken_off, answered = core.observer.turns
+        assert (broken_off.interrupted, broken_off.answer.source, broken_off.question.text) == (
+            True,
+            "broken_off",
+            QUESTION,
+        )
+        assert (answered.interrupted, answered.answer.text) == (False, FREEZE.text)
+
+
+async def test_a_caller_who_hangs_up_while_it_is_thought_or_spoken_leaves_a_record() -> None:
+    voice = ScriptedSynthesizer(fault=Fault(2))
+    core = ScriptedBot(generator=ScriptedGenerator(fault=Fault()), generate_within_s=60, synthesizer=voice)
+    async with stage(CoreBot(core)) as st:
+        async with st.call() as caller:
+            await caller.say(type="ask", text=QUESTION)
+            await eventually(lambda: bool(core.generator.asked))
+        await eventually(lambda: len(core.observer.turns) == 1)
+        core.generator.fault = None
+        async with st.call() as caller:
+            await caller.say(type="ask", text=QUESTION)
+            await caller.until("sound")
+            for _ in range(2):
+                await caller.socket.recv()
+        await eventually(lambda: len(core.observer.turns) == 2)
+    thinking, speaking = core.observer.turns
+    assert (thinking.interrupted, thinking.answer.source, thinking.spoken_s) == (True, "broken_off", 0)
+    assert (speaking.interrupted, speaking.answer.source) == (True, "approved")
+    assert 0.1 <= speaking.spoken_s <= 0.2
 
 
 async def test_a_transcriber_that_fails_ends_the_turn_and_not_the_call() -> None:

@@ -17,6 +17,7 @@ from tests.stores.turn_stage import ENABLED, START, composed, hit, lookup_of, te
 
 from teller.errors import StoreCorrupt, StoreError
 from teller.stores.turn_erasure import erase
+from teller.stores.turn_figures import cache_hits
 from teller.stores.turn_log import TurnLog
 from teller.stores.turn_reader import Span, TurnReader
 from teller.stores.turn_schema import STAGES, STEPS, open_readable, open_writable
@@ -79,7 +80,30 @@ def test_turns_of_a_running_bot_are_logged_with_every_stage(path):
     with TurnReader(path) as reader:
         (turn,) = reader.page()
     assert turn.turn_id == record.turn_id
-    assert turn.answer_ms == pytest.approx(record.answered_ms - record.timings_ms["hear"], abs=0.01)
+    assert turn.answer_ms == pytest.approx(record.answered_ms, abs=0.01)
+    assert turn.details["spoken_s"] == pytest.approx(record.spoken_s)
+
+
+def test_a_turn_that_was_spoken_over_says_so_with_what_was_spoken(path):
+    nothing = Answer("", Source.BROKEN_OFF, "")
+    write(
+        path,
+        composed(1, interrupted=True, spoken_s=1.25),
+        composed(2, interrupted=True, answer=nothing, grounded=None, answered_ms=0.0),
+        composed(3),
+    )
+    with TurnReader(path) as reader:
+        spoken_over, unanswered, whole = reader.page()
+        found = cache_hits(reader, EVER)
+    assert (spoken_over.kind.source, spoken_over.details["interrupted"], spoken_over.details["spoken_s"]) == (
+        "model",
+        True,
+        1.25,
+    )
+    assert (unanswered.kind.source, unanswered.kind.data_class, unanswered.answer) == ("broken_off", "", "")
+    assert (unanswered.question, unanswered.kind.outcome) == ("how do I freeze my card", "too_far")
+    assert "interrupted" not in whole.details
+    assert (found.turns, found.unfinished, found.misses) == (2, 1, 3)
 
 
 def test_many_are_written_in_the_order_in_which_they_were_told(path):

@@ -32,6 +32,12 @@ def test_a_turn_is_a_line_with_its_trace_and_times_and_no_words():
     assert "customer-4711" not in json.dumps(line)
 
 
+def test_a_line_says_that_a_turn_was_interrupted_and_what_was_spoken():
+    (line,) = lines_of(lambda: TurnLines().turn_finished(turn(interrupted=True, spoken_s=1.23456)))
+
+    assert (line["interrupted"], line["spoken_s"]) == (True, 1.235)
+
+
 def test_no_source_of_answers_puts_words_in_a_line():
     def act():
         for source in Source:

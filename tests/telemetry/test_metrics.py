@@ -46,6 +46,21 @@ async def test_a_turn_is_counted_with_its_source_stages_and_first_sound():
     assert found["teller_generated_pieces_total", "loans@0123"] == 12
 
 
+async def test_a_turn_that_was_broken_off_is_counted_and_its_wait_is_no_answer_time():
+    telemetry = Telemetry()
+    telemetry.recorder.turn_finished(turn(interrupted=True))
+    telemetry.recorder.turn_finished(turn(source=Source.BROKEN_OFF, interrupted=True, answered_ms=0.0))
+
+    found = await scraped(telemetry)
+
+    assert found["teller_interrupted_turns_total", "cache"] == 1
+    assert found["teller_interrupted_turns_total", "broken_off"] == 1
+    assert found["teller_turns_total", "none", "broken_off", "bank"] == 1
+    assert found["teller_answer_seconds_count", "cache"] == 1
+    assert found["teller_answer_seconds_count", "broken_off"] == 0
+    assert found["teller_stage_seconds_count", "cache"] == 2
+
+
 async def test_lookups_refusals_and_training_are_counted():
     telemetry = Telemetry()
     for outcome in (Tier.EXACT, Tier.SEMANTIC, MissReason.TOO_FAR, MissReason.TOO_FAR):

@@ -11,6 +11,7 @@ from teller.cli.log_views import moment
 from teller.stores.turn_export import row_of
 from teller.stores.turn_reader import TurnReader
 from teller.stores.turn_schema import STAGES
+from teller.turn import Source
 
 if TYPE_CHECKING:
     from teller.stores.turn_reader import LoggedTurn
@@ -59,9 +60,12 @@ def turn_rows(turn: LoggedTurn) -> list[tuple[str, str]]:
             ),
         ),
         ("pieces", str(turn.pieces)),
-        ("answered in", f"{turn.answer_ms:,.2f} ms after it was heard"),
+        (
+            "broken off" if kind.source == Source.BROKEN_OFF else "answered in",
+            f"{turn.answer_ms:,.2f} ms after it was heard",
+        ),
     ]
-    return rows + [(name, str(value)) for name, value in _evidence(details.get("evidence"))]
+    return [*rows, *_spoken(details), *_evidence(details.get("evidence"))]
 
 
 def timing_rows(turn: LoggedTurn) -> list[tuple[str, str, str]]:
@@ -87,6 +91,7 @@ def why(turn: LoggedTurn) -> str:
         "approved": f"the approved text, word for word; {asked}",
         "refused": f"refused: {kind.reason or 'nothing covers it'}; {asked}",
         "handoff": f"a person takes over: {kind.reason}; {asked}",
+        "broken_off": f"no answer: the turn was broken off before there was one; {asked}",
     }.get(kind.source, kind.source)
 
 
@@ -108,7 +113,7 @@ def follow_line(turn: LoggedTurn) -> str:
     parts = (
         f"{datetime.fromtimestamp(turn.started_at):%H:%M:%S}",
         f"{turn.turn_id[:10]:10}",
-        f"{kind.source:8}",
+        f"{kind.source:10}",
         f"{kind.outcome or '-':16}",
         f"{near:>6}",
         f"{turn.answer_ms:9.2f} ms",
@@ -122,11 +127,19 @@ def printable(text: str) -> str:
     return "".join(letter if letter.isprintable() else " " for letter in text)
 
 
-FOLLOW_HEADER = f"{'at':8}  {'turn':10}  {'source':8}  {'cache':16}  {'near':>6}  {'answered in':>12}  question"
+FOLLOW_HEADER = f"{'at':8}  {'turn':10}  {'source':10}  {'cache':16}  {'near':>6}  {'answered in':>12}  question"
 
 
 def _text(text: str | None) -> str:
     return "(text is not kept)" if text is None else printable(text)
+
+
+def _spoken(details: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    sound = f"{details['spoken_s']:.1f} s of sound" if "spoken_s" in details else "nothing"
+    if details.get("interrupted"):
+        yield "spoken", f"{sound}, then it was interrupted"
+    elif "spoken_s" in details:
+        yield "spoken", sound
 
 
 def _evidence(evidence: Mapping[str, Any] | None) -> Iterator[tuple[str, str]]:

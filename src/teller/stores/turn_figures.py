@@ -60,10 +60,10 @@ class CacheHits:
     """How often the cache answered in a time range.
 
     Attributes:
-        turns: that ended, whether the cache was asked or not.
-        unfinished: lookups whose turn never ended; they count as hits and misses.
+        turns: that were answered, whether the cache was asked or not.
+        unfinished: lookups whose turn was broken off before its answer; they count as hits and misses.
         never_looked_up: misses that the bank's policy or the settings keep away from the cache.
-        by_class: also "unknown", for misses whose turn never ended.
+        by_class: also "unknown", for misses whose turn was broken off.
         hits_by_slot, lookups_by_slot: over the range in equal slots.
     """
 
@@ -113,6 +113,7 @@ def cache_hits(reader: TurnReader, span: Span, slots: int = 40) -> CacheHits:
     """Count hits and misses of a range."""
     tallies, lone = reader.tallies(span, slots), reader.lone_lookups(span, slots)
     asked = [one for one in [*tallies, *lone] if one.kind.outcome]
+    answered = [one for one in tallies if one.kind.source != Source.BROKEN_OFF]
     by_class: dict[str, list[Tally]] = {}
     for one in asked:
         by_class.setdefault(one.kind.data_class or "unknown", []).append(one)
@@ -125,8 +126,8 @@ def cache_hits(reader: TurnReader, span: Span, slots: int = 40) -> CacheHits:
             reasons[one.kind.outcome] += one.turns
     return CacheHits(
         span,
-        turns=sum(one.turns for one in tallies),
-        unfinished=sum(one.turns for one in lone),
+        turns=_turns(answered),
+        unfinished=_turns(one for one in asked if one.kind.source in ("", Source.BROKEN_OFF)),
         never_looked_up=sum(reasons[reason] for reason in _NEVER_LOOKED_UP),
         by_class={name: _class_hits(by_class[name]) for name in sorted(by_class)},
         by_reason=dict(sorted(reasons.items(), key=lambda one: (-one[1], one[0]))),

@@ -87,8 +87,8 @@ class LoggedTurn:
     Attributes:
         id: place in the log, rising in the order of writing.
         question, answer: redacted; None if texts are not kept, or the answer was the customer's own.
-        details: "answer_id", "confidence", "redacted", "citations", "stamps", and where they are known "values" and
-            "evidence" (as `turn.Evidence`).
+        details: "answer_id", "confidence", "redacted", "citations", "stamps"; where they are known "values" and
+            "evidence" (as `turn.Evidence`); "spoken_s" if it was spoken, "interrupted" if it did not come to its end.
     """
 
     id: int
@@ -158,7 +158,7 @@ class TurnReader:
         return self._tallies("count(*), sum(answer_ms), sum(pieces)", source, span, slots)
 
     def lone_lookups(self, span: Span, slots: int = 1) -> list[Tally]:
-        """Lookups of a range whose turn never ended (the caller spoke over the answer, or hung up), as `tallies`."""
+        """Lookups of a range whose turn left no record (the server was ended), as `tallies`."""
         source = "FROM lookup INDEXED BY lookup_by_kind WHERE kind = ? AND at >= ? AND at < ?"
         return self._tallies("count(*), sum(spent_ms), 0", source, span, slots)
 

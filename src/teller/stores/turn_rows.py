@@ -25,7 +25,7 @@ class Kind(NamedTuple):
     Attributes:
         source: a `turn.Source`; '' for a lookup whose turn never ended.
         outcome: 'exact', 'semantic' or a `turn.MissReason`; '' if the cache was not asked.
-        data_class: of the answer, also where it was composed anew.
+        data_class: of the answer, also where it was composed anew; '' if there was none.
         grounded: 1, 0; -1 if no generator ran.
         identified: whether the channel had verified who calls.
         reason: why it was refused or handed over.
@@ -78,7 +78,7 @@ def turn_row(record: TurnRecord, *, keep_text: bool) -> TurnRow:
         record.scope.locale,
         str(answer.source),
         str(outcome),
-        str(answer.data_class),
+        str(answer.data_class) if answer.source is not Source.BROKEN_OFF else "",
         record.adapter or "",
         -1 if record.grounded is None else int(record.grounded),
         int(record.scope.customer is not None),
@@ -144,6 +144,10 @@ def _details(record: TurnRecord, *, keep_text: bool) -> dict[str, Any]:
     }
     if keep_text:
         found["values"] = [[str(value.kind), value.canonical] for value in question.values]
+    if record.spoken_s:
+        found["spoken_s"] = round(record.spoken_s, 3)
+    if record.interrupted:
+        found["interrupted"] = True
     if answer.evidence is not None:
         found["evidence"] = _evidence(answer, keep_text=keep_text)
     return found

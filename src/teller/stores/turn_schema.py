@@ -3,7 +3,7 @@
     kind      each combination of the facts with few values (where the answer came from, why the cache missed, ...)
     turn      one narrow row for each turn: its kind, when, how long
     said      the texts and details of a turn, apart, so that a million turns are counted without reading a word
-    lookup    lookups whose turn never ended: the caller spoke over the answer, or hung up
+    lookup    lookups whose turn left no record: the server was ended
     toggle, training    changes of the live adapter, training steps
     shed      records that could not be written, and when that was over
 

@@ -36,11 +36,14 @@ class Facts(Unobserved):
         trace_id, at, timings_ms = trace_id_of(record.call_id), record.started_at, record.timings_ms
         cells = self._cells.get((record.scope.tenant, source, adapter)) or self._resolve(record)
         cells.turns.value += 1
+        if record.interrupted:
+            series.number("teller_interrupted_turns_total", source).add()
         for stage, spent_ms in timings_ms.items():
             stage_cell = self._stages.get(stage) or series.histogram("teller_stage_seconds", stage)
             stage_cell.observe(spent_ms / 1000, trace_id, at)
         answered_s = answered_ms(record) / 1000
-        cells.answer.observe(answered_s, trace_id, at)
+        if source is not Source.BROKEN_OFF:
+            cells.answer.observe(answered_s, trace_id, at)
         if (speak_ms := timings_ms.get("speak")) is not None:
             cells.first_sound.observe(answered_s + speak_ms / 1000, trace_id, at)
         if source is Source.REFUSED or source is Source.HANDOFF:

@@ -63,6 +63,8 @@ class TurnLines(Unobserved):
             "miss_reason": record.miss_reason.value if record.miss_reason else None,
             "grounded": record.grounded,
             "adapter": record.adapter,
+            "interrupted": record.interrupted or None,
+            "spoken_s": round(record.spoken_s, 3) or None,
             "answered_ms": round(answered_ms(record), 3),
             "stages_ms": {stage: round(max(0.0, spent), 3) for stage, spent in record.timings_ms.items()},
         }

@@ -2,8 +2,8 @@
 
 One trace a call, a span for each turn and below it one for each stage. They are made after the turn, from its record:
 the path of a call pays nothing, no context is carried through the tasks of a turn, so calls cannot be mixed up, and a
-span says what the record says and nothing else. The price: a turn that was broken off has no span, and stages are laid
-end to end in the order in which they began, because a record has how long each took and not when.
+span says what the record says and nothing else. The price: stages are laid end to end in the order in which they
+began, because a record has how long each took and not when.
 
 The ids follow from those of call and turn, so spans, exemplars, log lines and the turn log name the same things.
 """
@@ -150,6 +150,7 @@ def _attributes(record: TurnRecord) -> dict[str, Any]:
         "teller.grounded": record.grounded,
         "teller.adapter": record.adapter,
         "teller.pieces": record.pieces or None,
+        "teller.interrupted": record.interrupted or None,
     }
     return {name: fact for name, fact in facts.items() if fact is not None}
 

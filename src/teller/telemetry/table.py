@@ -97,7 +97,18 @@ _C, _G, _H, _I = Kind.COUNTER, Kind.GAUGE, Kind.HISTOGRAM, Kind.INFO
 _METRICS = (
     Metric("teller_build_info", _I, "What runs.", ("version",)),
     # turns
-    Metric("teller_turns_total", _C, "Turns that were answered.", ("tenant", "source", "adapter")),
+    Metric(
+        "teller_turns_total",
+        _C,
+        "Turns; `broken_off` are those that ended before an answer.",
+        ("tenant", "source", "adapter"),
+    ),
+    Metric(
+        "teller_interrupted_turns_total",
+        _C,
+        "Turns that did not come to their end: the caller spoke over them or hung up, or they took too long or failed.",
+        ("source",),
+    ),
     Metric("teller_refused_answers_total", _C, "Answers that refuse or hand over, by the rule.", ("reason",)),
     Metric(
         "teller_answer_seconds", _H, "From the start of a turn until its answer was decided and checked.", ("source",)
