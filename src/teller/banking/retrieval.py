@@ -13,6 +13,7 @@ import asyncio
 import math
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 
 import numpy as np
 
@@ -193,11 +194,11 @@ class Knowledge:
         text = self._spelling.mended(question.text) if self._spelling else question.text
         if self._spelling and not self._spelling.reads(text) and not self._knows(text):
             return ()  # no word of it means anything here, whatever its vector is near to
-        found = [*await self._answers(text, after, limit), *await self._passages(text, after, limit)]
-        found.sort(key=lambda one: -one[1])
-        if not found or found[0][1] < self._tuning.min_score:
+        kinds = [await self._answers(text, after, limit), await self._passages(text, after, limit)]
+        surest = sorted(filter(None, kinds), key=lambda found: -found[0][1])
+        if not surest or surest[0][0][1] < self._tuning.min_score:
             return ()
-        return tuple(_passage(entry, score) for entry, score in found[:limit])
+        return tuple(_passage(entry, score) for entry, score in chain.from_iterable(surest))[:limit]
 
     def _knows(self, text: str) -> bool:
         return bool(self._lexical.scores(text)[0].any()) or (
