@@ -3,7 +3,6 @@ import pytest
 from tests.cache.cache_stage import approved, money
 
 from teller.cache.arena import Arena
-from teller.cache.canonical import exact_text
 from teller.cache.entries import Entries, State
 from teller.cache.events import Put
 from teller.errors import InputError, StoreCorrupt
@@ -17,7 +16,7 @@ def put(text: str = "what is the fee", answer=None, **changed) -> Put:
 
 
 def add(entries: Entries, entry_id: int, put: Put, partition: int = 0, at: float = 0.0) -> int:
-    return entries.add(entry_id, put, partition, at, exact_text(put.question))
+    return entries.add(entry_id, put.record(), partition, at)
 
 
 def filled(count: int = 50) -> Entries:
@@ -78,7 +77,8 @@ def test_the_exact_tier_says_what_became_of_a_removed_entry():
 
 
 def test_two_texts_with_one_key_are_told_apart(monkeypatch):
-    monkeypatch.setattr("teller.cache.entries.exact_key", lambda *_: 5)
+    for module in ("entries", "events"):
+        monkeypatch.setattr(f"teller.cache.{module}.exact_key", lambda *_: 5)
     entries = Entries()
     add(entries, 1, put("one"))
     add(entries, 2, put("other"))

@@ -1,10 +1,23 @@
+import json
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.cache.cache_stage import approved, money
 
-from teller.cache.events import Kind, Put, body_of, pack_vector, quantize, unpack_vector, write
+from teller.cache.events import (
+    Kind,
+    Put,
+    Record,
+    answer_out,
+    body_of,
+    pack_vector,
+    quantize,
+    unpack_vector,
+    values_out,
+    write,
+)
 from teller.errors import InputError, StoreCorrupt
 from teller.ports import Event
 from teller.turn import Citation, DataClass
@@ -36,6 +49,37 @@ def test_a_put_comes_back_as_it_was():
     np.testing.assert_allclose(again.vector, PUT.vector, atol=0.01)
     for name in ("partition", "question", "answer", "expires_at", "trusted", "cost_ms", "judge", "sketch"):
         assert getattr(again, name) == getattr(PUT, name)
+
+
+def test_a_put_of_an_older_log_is_read_and_is_the_same_record():
+    head = {"p": PUT.partition.hex(), "q": PUT.question.text, "v": values_out(PUT.question.values)}
+    head |= {"a": answer_out(PUT.answer), "x": PUT.expires_at, "t": False, "c": 12.3, "j": "j", "s": len(PUT.sketch)}
+    text = json.dumps(head, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
+    body = text.encode("utf-8", "surrogatepass") + b"\0" + PUT.sketch + pack_vector(PUT.vector)
+    old, new = Record.read(Event(Kind.PUT, body, 0.0, 9)), Record.read(PUT.event(0.0))
+    assert old._replace(vector=b"") == new._replace(vector=b"")
+    assert old.vector[4:] == new.vector[4:]
+    assert Put.read(Event(Kind.PUT, body, 0.0, 9)).answer == PUT.answer
+
+
+def test_a_key_made_from_another_form_of_exact_texts_is_made_anew():
+    record = PUT.record()
+    body = record._replace(key=5).packed()
+    assert Record.read(Event(Kind.PUT, body, 0.0)).key == 5
+    other = bytes([body[0], body[1] + 1]) + body[2:]
+    assert Record.read(Event(Kind.PUT, other, 0.0)).key == record.key
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(0, 400))
+def test_a_record_that_was_changed_is_read_or_refused_but_breaks_nothing(seed, cut):
+    rng = np.random.default_rng(seed)
+    body = bytearray(BODY[: len(BODY) - cut] if cut < len(BODY) else b"")
+    for at in rng.integers(0, max(1, len(body)), 3).tolist() if body else []:
+        body[at] = int(rng.integers(256))
+    try:
+        Put.read(Event(Kind.PUT, bytes(body), 0.0, 9))
+    except StoreCorrupt as exc:
+        assert "event 9" in str(exc)  # noqa: PT017
 
 
 def test_a_put_is_small():

@@ -176,6 +176,17 @@ def test_another_programs_database_is_refused_and_stays_byte_for_byte_as_it_was(
     theirs.close()
 
 
+def test_a_log_of_the_format_before_opens_and_older_programs_are_told(path):
+    SqliteLog(path).close()
+    with sqlite3.connect(path) as older:
+        older.execute("PRAGMA user_version = 1")
+    older.close()
+    SqliteLog(path).close()
+    with sqlite3.connect(path) as now:
+        assert now.execute("PRAGMA user_version").fetchone() == (2,)
+    now.close()
+
+
 def test_a_log_from_a_newer_version_is_refused(path):
     SqliteLog(path).close()
     with sqlite3.connect(path) as newer:

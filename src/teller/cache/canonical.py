@@ -13,6 +13,7 @@ import unicodedata
 
 from teller.turn import Question
 
+CANONICAL = 1  # to be counted up whenever the exact text of some question becomes another: logs keep keys made from it
 _HESITATIONS = frozenset({"um", "umm", "uh", "uhh", "uhm", "erm", "hmm", "hm", "mm", "mhm"})
 _STAMMERED = frozenset({"i", "the", "a", "to", "my", "what", "how", "can", "is", "and"})  # "the the card" is "the card"
 _IS = frozenset({"what", "how", "where", "when", "who", "it", "that", "there", "here", "why"})

@@ -19,13 +19,12 @@ from numpy.typing import NDArray
 
 from teller.cache.arena import Arena
 from teller.cache.canonical import exact_key, exact_text
-from teller.cache.events import Put, values_in, values_out
+from teller.cache.events import Manner, Record, answer_head, count_at, manner_in, manner_out, unpack_answer, unpack_text
 from teller.cache.keytable import KeyTable
 from teller.errors import StoreCorrupt
-from teller.turn import Answer, Citation, DataClass, Question, Source, Value
+from teller.turn import Answer, DataClass, Question, Source, Value
 
 Rows = NDArray[np.intp]
-Manner = tuple[Source, DataClass, tuple[str, ...]]  # what many answers have in common: source, class of data, stamps
 
 
 class State(IntEnum):
@@ -78,7 +77,7 @@ class Entries:
         self._manner = array("i")  # of each answer, as a place in `_manners`
         self._shared = array("i")  # how many rows have the answer
         self._manners: list[Manner] = []
-        self._manner_places: dict[Manner, int] = {}
+        self._manner_places: dict[bytes, int] = {}  # by their JSON
         self._by_key = KeyTable()
         self._by_answer = KeyTable()
 
@@ -101,28 +100,36 @@ class Entries:
         """One value per row, in the order of ids; a view: write to change."""
         return self._columns[name][: self.rows]
 
-    def add(self, entry_id: int, put: Put, partition: int, at: float, exact: str) -> int:
-        """Add a live entry under the newest id so far, and the exact text of its question; gives its row."""
-        fields = {
-            "id": entry_id,
-            "key": exact_key(put.partition, exact),
-            "at": at,
-            "expires_at": put.expires_at,
-            "cost_ms": put.cost_ms,
-            "right": 1,  # being found grounded, approved or verified was its first check
-            "answer": self._keep_answer(put.answer),
-            "partition": partition,
-            "text": self._texts.put(_pack(put.question, put.sketch)),
-        }
-        row = self._rows
-        if row == len(self._columns["id"]):
+    def add(self, entry_id: int, put: Record, partition: int, at: float) -> int:
+        """Add a live entry under the newest id so far; gives its row."""
+        row, columns = self._rows, self._columns
+        if row == len(columns["id"]):
             self._resize(int(row * _GROWTH))
-        for name, value in fields.items():
-            self._columns[name][row] = value
-        self._by_key.set(int(fields["key"]), row)
+        columns["id"][row] = entry_id
+        columns["key"][row] = put.key
+        columns["text"][row] = self._texts.put(put.text)
+        columns["at"][row] = at
+        columns["expires_at"][row] = put.expires_at
+        columns["right"][row] = 1  # being found grounded, approved or verified was its first check
+        columns["cost_ms"][row] = put.cost_ms
+        columns["answer"][row] = self._keep_answer(put.answer, self.manner(put.manner)[0])
+        columns["partition"][row] = partition
+        self._by_key.set(put.key, row)
         self._rows += 1
         self._live += 1
         return row
+
+    def manner(self, packed: bytes) -> tuple[int, Manner]:
+        """The place of a manner, from its JSON, and what it says.
+
+        Raises:
+            ValueError, TypeError: if it is none.
+        """
+        place = self._manner_places.get(packed)
+        if place is None:
+            self._manners.append(manner_in(packed))
+            place = self._manner_places[packed] = len(self._manners) - 1
+        return place, self._manners[place]
 
     def row_of(self, entry_id: int) -> int:
         """The row of a live entry, -1 if there is none."""
@@ -145,15 +152,22 @@ class Entries:
 
     def exact(self, partition: bytes, place: int, question: Question, exact: str) -> int:
         """The newest row in the partition with the same exact text (of this question), live or not; -1 for none."""
-        row = self._by_key.get(exact_key(partition, exact))
-        if row < 0 or self._columns["partition"][row] != place:
-            return -1
-        if self._columns["state"][row]:
-            return row  # its text is gone; it only tells why nothing is served
+        row = self.newest(exact_key(partition, exact), place)
+        if row < 0 or self._columns["state"][row]:
+            return row  # a removed one's text is gone; it only tells why nothing is served
+        return row if self.asks_same(row, question, exact) else -1
+
+    def newest(self, key: int, place: int) -> int:
+        """The newest row of an exact key in a partition, live or not; -1 for none. Another asking may have the key."""
+        row = self._by_key.get(key)
+        return row if row >= 0 and self._columns["partition"][row] == place else -1
+
+    def asks_same(self, row: int, question: Question, exact: str) -> bool:
+        """Whether a live row's question has the same exact text as this one."""
         text = self.text(row)
         if text.question == question.text and text.values == question.values:
-            return row
-        return row if exact_text(Question(text.question, text.values)) == exact else -1
+            return True
+        return exact_text(Question(text.question, text.values)) == exact
 
     def text(self, row: int) -> Text:
         """What was asked for a live row."""
@@ -166,11 +180,7 @@ class Entries:
     def answer(self, row: int) -> Answer:
         """The answer of a live row."""
         place = self._columns["answer"][row]
-        source, data_class, stamps = self._manners[self._manner[place]]
-        answer_id, rest = _cut(self._answers.get(self._answer_at[place]))
-        text, citations = _cut(rest)
-        cited = tuple(Citation(*fields) for fields in json.loads(citations)) if citations else ()
-        return Answer(_decoded(text), source, _decoded(answer_id), data_class, cited, stamps)
+        return unpack_answer(self._answers.get(self._answer_at[place]), self._manners[self._manner[place]])
 
     def answer_ids(self, rows: Rows) -> list[str]:
         """The answers' ids of live rows."""
@@ -178,7 +188,7 @@ class Entries:
         found = []
         for place in self._columns["answer"][rows].tolist():
             block, start, _ = within(at[place])
-            end = start + 3 + _count(block, start)
+            end = start + 3 + count_at(block, start)
             found.append(block[start + 3 : end].decode("utf-8", "surrogatepass"))
         return found
 
@@ -189,7 +199,7 @@ class Entries:
 
     def answers_with(self, answer_id: str) -> Rows:
         """Places in the answer column of the answers with this id."""
-        head = _counted(_encoded(answer_id))
+        head = answer_head(answer_id)
         found = [
             place
             for place, at in enumerate(self._answer_at)
@@ -267,10 +277,8 @@ class Entries:
             self._answers = Arena.load(arrays["answers"], answer_bytes)
             self._answer_at = array("q", arrays["answer_at"].astype(np.int64).tobytes())
             self._manner = array("i", arrays["answer_manner"].astype(np.int32).tobytes())
-            self._manners = [
-                (Source(source), DataClass(data_class), tuple(stamps))
-                for source, data_class, stamps in json.loads(arrays["manners"].tobytes())
-            ]
+            manners = json.loads(arrays["manners"].tobytes())
+            self._manners = [(Source(source), DataClass(name), tuple(stamps)) for source, name, stamps in manners]
             self._by_answer.replace_all(arrays["answer_keys"], arrays["answer_places"])
         except (KeyError, ValueError, TypeError) as exc:
             raise StoreCorrupt(f"a snapshot of entries cannot be read: {exc}") from exc
@@ -279,7 +287,7 @@ class Entries:
             raise StoreCorrupt("a snapshot of entries has columns of different lengths")
         self._texts.check(self._columns["text"])
         self._answers.check(arrays["answer_at"])
-        self._manner_places = {manner: place for place, manner in enumerate(self._manners)}
+        self._manner_places = {manner_out(manner): place for place, manner in enumerate(self._manners)}
         self._settle(lengths.pop())
 
     def _settle(self, rows: int) -> None:
@@ -296,22 +304,10 @@ class Entries:
             self._columns[name][: len(column)] = column
 
     def _text(self, place: int) -> Text:
-        block, start, end = self._texts.within(place)
-        sketch = start + 3 + _count(block, start)
-        values = sketch + 3 + _count(block, sketch)
-        found = values_in(json.loads(block[values:end])) if values < end else ()
-        question = block[start + 3 : sketch].decode("utf-8", "surrogatepass")
-        return Text(question, found, bytes(block[sketch + 3 : values]))
+        return Text(*unpack_text(*self._texts.within(place)))
 
-    def _keep_answer(self, answer: Answer) -> int:
-        """The place of an equal answer, or of this one."""
-        manner = (answer.source, answer.data_class, answer.stamps)
-        kind = self._manner_places.setdefault(manner, len(self._manners))
-        if kind == len(self._manners):
-            self._manners.append(manner)
-        cited = [[citation.id, citation.title, citation.version] for citation in answer.citations]
-        citations = _encoded(json.dumps(cited, ensure_ascii=False, separators=(",", ":"))) if cited else b""
-        record = _counted(_encoded(answer.answer_id)) + _counted(_encoded(answer.text)) + citations
+    def _keep_answer(self, record: bytes, kind: int) -> int:
+        """The place of an equal answer of the same manner, or of this one."""
         fingerprint = _fingerprint(record, kind)
         place = self._by_answer.get(fingerprint)
         is_held = place >= 0 and self._shared[place] and self._manner[place] == kind
@@ -323,34 +319,6 @@ class Entries:
         self._shared.append(1)
         self._by_answer.set(fingerprint, len(self._answer_at) - 1)
         return len(self._answer_at) - 1
-
-
-def _pack(question: Question, sketch: bytes) -> bytes:
-    values = json.dumps(values_out(question.values), ensure_ascii=False).encode() if question.values else b""
-    return _counted(_encoded(question.text)) + _counted(sketch) + values
-
-
-def _counted(part: bytes) -> bytes:
-    return len(part).to_bytes(3, "little") + part
-
-
-def _count(block: bytearray, at: int) -> int:
-    """How long the counted part at a place is."""
-    return block[at] | block[at + 1] << 8 | block[at + 2] << 16
-
-
-def _cut(record: bytes) -> tuple[bytes, bytes]:
-    """A counted part, and what is behind it."""
-    end = 3 + int.from_bytes(record[:3], "little")
-    return record[3:end], record[end:]
-
-
-def _encoded(text: str) -> bytes:
-    return text.encode("utf-8", "surrogatepass")
-
-
-def _decoded(text: bytes) -> str:
-    return text.decode("utf-8", "surrogatepass")
 
 
 def _fingerprint(record: bytes, manner: int) -> int:

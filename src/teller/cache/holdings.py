@@ -15,7 +15,7 @@ import numpy as np
 
 from teller.cache.canonical import exact_text
 from teller.cache.entries import ROW_BYTES, Entries, Rows, State
-from teller.cache.events import LASTING, Kind, PurgeBy, Put, body_of, write
+from teller.cache.events import LASTING, Kind, PurgeBy, Put, Record, body_of, unpack_vector, write
 from teller.cache.orders import Orders, is_superseded, stamp_name
 from teller.cache.partition import Partition
 from teller.cache.verdict import ClassMonitor
@@ -65,7 +65,7 @@ class Shelf:
         """Bring what waits into the index."""
         if self.waiting:
             ids = np.array([entry_id for entry_id, _ in self.waiting], dtype=np.int64)
-            self.index.add(ids, np.stack([vector for _, vector in self.waiting]))
+            self.index.add(ids, np.array([vector for _, vector in self.waiting]))
             self.waiting.clear()
 
 
@@ -177,29 +177,37 @@ class Holdings:
         self.shelves[digest] = shelf
 
     def _put(self, event: Event) -> None:
-        put = Put.read(event)
-        shelf = self.shelves.get(put.partition)
-        if shelf is None or self.orders.forbid(put.answer.stamps, shelf.partition):
+        record = Record.read(event)
+        shelf = self.shelves.get(record.partition)
+        try:
+            _, _, stamps = self.entries.manner(record.manner)[1]
+            vector = unpack_vector(record.vector)
+        except (ValueError, TypeError) as exc:
+            raise StoreCorrupt(f"event {event.seq} of the cache's log is not an entry ({exc})") from exc
+        if shelf is None or self.orders.forbid(stamps, shelf.partition):
             self.disposable.append(event.seq)  # erased or outdated while it was under way
             return
-        if put.vector.shape != (self.making.dim,):
-            raise StoreCorrupt(f"event {event.seq} of the cache's log has a vector of {put.vector.shape}")
-        if put.trusted:
-            self._shelve(event.seq, put, shelf, event.at)
+        if vector.shape != (self.making.dim,):
+            raise StoreCorrupt(f"event {event.seq} of the cache's log has a vector of {vector.shape}")
+        if record.trusted:
+            self._shelve(event, record, shelf, vector)
             return
-        self.held[event.seq] = Held(event.at, put)
+        self.held[event.seq] = Held(event.at, Put.read(event))
         if len(self.held) > _MAX_HELD:
             self._drop_held([next(iter(self.held))])
 
-    def _shelve(self, entry_id: int, put: Put, shelf: Shelf, at: float) -> None:
+    def _shelve(self, event: Event, record: Record, shelf: Shelf, vector: Vectors) -> None:
         """Put an entry in service in place of an older one for the same asking."""
-        exact = exact_text(put.question)
-        row = self.entries.exact(shelf.digest, shelf.place, put.question, exact)
-        if row >= 0 and not self.entries.column("state")[row]:
-            self._remove(np.array([row]), State.GONE)
-        put = put if put.judge == self.making.judge else replace(put, sketch=b"")
-        self.entries.add(entry_id, put, shelf.place, at, exact)
-        shelf.waiting.append((entry_id, put.vector))
+        entries = self.entries
+        row = entries.newest(record.key, shelf.place)
+        if row >= 0 and not entries.column("state")[row]:
+            question = record.question()
+            if entries.asks_same(row, question, exact_text(question)):
+                self._remove(np.array([row]), State.GONE)
+        if record.judge != self.making.judge:
+            record = record.without_sketch()
+        entries.add(event.seq, record, shelf.place, event.at)
+        shelf.waiting.append((event.seq, vector))
         self._unsettled.append(shelf)
 
     def _verify(self, event: Event) -> None:

@@ -50,7 +50,7 @@ class Replica:
         first = await self._log.read(0, 1) if found is not None else []
         begun = thaw(found, self._making, str(body_of(first[0]).get("log"))) if found and first else None
         self.state = begun or Holdings(self._making, fresh_since=self._log.head())
-        await self._read_to_end()
+        await self._read_to(self._log.head())
         if not self.state.log_id:
             about = {"name": self._making.embedder, "dim": self._making.dim, "log": secrets.token_hex(8)}
             await self.append([write(Kind.EMBEDDER, 0.0, **about)])
@@ -62,25 +62,24 @@ class Replica:
             StoreCorrupt: if the log cannot be read.
             StoreError: if it has been migrated to another embedder meanwhile.
         """
-        if self._log.head() == self.state.settled:
+        head = self._log.head()
+        if head == self.state.settled:
             return
         try:
-            await self._read_to_end()
+            await self._read_to(head)
         except ConfigError as exc:
             raise StoreError("the cache was migrated to another embedder: restart with that one") from exc
 
-    async def _read_to_end(self) -> None:
-        """Up to the head as it is now: what is written meanwhile is for the next time."""
-        target = self._log.head()
+    async def _read_to(self, target: int) -> None:
+        """Up to a head of the log: what was written after it may be for the next time."""
         async with self._lock:
             if target < self.state.settled and self._log.head() < self.state.settled:
                 raise StoreCorrupt(f"the cache's log went back from {self.state.settled} to {target}: restart")
             while self.state.settled < target:
-                head = self._log.head()
                 try:
-                    await self._read_on(head)
+                    await self._read_on(target)
                 except Folded:
-                    self.state = Holdings(self._making, fresh_since=head)
+                    self.state = Holdings(self._making, fresh_since=self._log.head())
 
     async def append(self, events: Sequence[Event], *, forget: Sequence[int] = (), only_at: int | None = None) -> int:
         """Write to the log and apply what was written; gives the number of the last event.

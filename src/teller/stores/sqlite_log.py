@@ -24,7 +24,7 @@ from pathlib import Path
 from teller.errors import BusyError, StoreCorrupt, StoreError
 from teller.ports import Event
 
-_SCHEMA_VERSION = 1
+_SCHEMA_VERSION = 2  # 1 held what was put as JSON; the table is the same
 _APPLICATION_ID = 0x54454C4C  # "TELL", so that another program's database is not taken for a log
 _SCHEMA = """
 CREATE TABLE event (
@@ -83,6 +83,7 @@ class SqliteLog:
         self._lock = threading.Lock()
         self._bulk_lock = threading.Lock()
         self._closed = False
+        self._seen = 0  # the head, when it was last asked for
         self._requests: queue.SimpleQueue[_Request | None] = queue.SimpleQueue()
         with self._translated("open"):
             self._make_file()
@@ -98,7 +99,8 @@ class SqliteLog:
         """As `CacheLog.head`; about 7 microseconds."""
         with self._lock, self._translated("read"):
             row = self._near.execute("SELECT seq FROM sqlite_sequence WHERE name = 'event'").fetchone()
-        return int(row[0]) if row else 0
+        self._seen = int(row[0]) if row else 0
+        return self._seen
 
     async def append(self, events: Sequence[Event], *, forget: Sequence[int] = (), only_at: int | None = None) -> int:
         """As `CacheLog.append`."""
@@ -111,8 +113,8 @@ class SqliteLog:
         return await done
 
     async def read(self, after: int, limit: int = 10_000) -> list[Event]:
-        """As `CacheLog.read`; a few events are read at once, many on a thread."""
-        if self.head() - after <= _FEW:
+        """As `CacheLog.read`; many events, as far as `head` was told of them, are read on a thread."""
+        if self._seen - after <= _FEW:
             with self._lock:
                 return self._select(self._near, after, limit)
         return await asyncio.to_thread(self._read_bulk, after, limit)
@@ -166,13 +168,14 @@ class SqliteLog:
         return connection
 
     def _prepare(self) -> None:
-        """Make the table in a new file."""
+        """Make the table in a new file, and let programs that cannot read what this one writes know it."""
         self._writer.execute("PRAGMA journal_mode = WAL")
         self._writer.execute("BEGIN IMMEDIATE")
         try:
             if self._is_new(self._writer):  # asked again: another process may have been first
                 self._writer.execute(_SCHEMA)
                 self._writer.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
+            if self._writer.execute("PRAGMA user_version").fetchone()[0] < _SCHEMA_VERSION:
                 self._writer.execute(f"PRAGMA user_version = {_SCHEMA_VERSION}")
             self._writer.execute("COMMIT")
         except BaseException:
