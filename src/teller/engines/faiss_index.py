@@ -1,29 +1,27 @@
 """Nearest neighbours with FAISS, from ten vectors to millions, without a training pause or a rebuild.
 
-Up to `flat_to` vectors the search is exhaustive and exact. From there on vectors are kept as 8-bit codes in
-inverted lists, and a search scans those whose centres are nearest: all of them up to about 25,000 vectors. A list that is full is halved by two-means among its
-own members, which takes about a millisecond; so the lists grow with the data, removing takes microseconds and bulk
-loading takes seconds. The newest vectors wait beside the lists, searched exhaustively, until there are `_FRESH` of
-them: adding one takes microseconds. Figures: `python -m benchmarks.vector_index`.
+Up to `flat_to` vectors the search is exhaustive and exact. From there on vectors are kept as 8-bit codes in inverted
+lists, and a search scans those whose centres are nearest: up to 25,000 vectors all of them. A list that is full is
+halved by two-means among its own members, which takes about a millisecond; so the lists grow with the data, removing
+takes microseconds and bulk loading seconds. The newest vectors wait beside the lists, searched exhaustively, until
+there are `_FRESH` of them: adding one takes microseconds. Figures: `python -m benchmarks.vector_index`.
 
 Not here: locks (the caller keeps writers and searches apart), the vectors' texts.
 """
 
 from __future__ import annotations
 
-import hashlib
-import os
-import secrets
-import struct
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import faiss
 import numpy as np
 from numpy.typing import NDArray
 
-from teller.errors import InputError, StoreCorrupt, StoreError
+from teller.errors import InputError
 from teller.ports import Vectors
+from teller.stores.index_file import CHUNK_BYTES, opened_index_file, write_index_file
 
 Ids = NDArray[np.int64]
 
@@ -38,12 +36,7 @@ _NEIGHBOURS = 32  # lists around a parted one that its members may move to
 _LISTS = 4_096  # the most lists; an empty one takes 150 bytes; beyond 3 million vectors full lists grow
 _MIN_LIST, _MAX_LIST = 128, 4_096  # vectors in a full list; powers of two, because lists grow by doubling
 _PACK_AFTER, _SPARE = 1.1, 1.15  # times the vectors of the last packing
-_MAGIC = b"TELLERIX"
-_HEADER = struct.Struct("<8sII4s32s")  # magic, format version, dimension, scale of the codes, sha256 of scale and rest
-_SCALE = struct.Struct("<f")
-_FORMAT = 2
 _ZERO = 128  # the byte that stands for 0
-_CHUNK_BYTES = 1 << 20
 
 
 class FaissIndex:
@@ -163,56 +156,20 @@ class FaissIndex:
         """
         if len(self._fresh):
             self._take_up(np.zeros(0, dtype=np.int64), np.zeros((0, self.dim), dtype=np.float32))
-        partial = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}")
-        try:
-            with partial.open("wb") as file:
-                self._write(file)
-                file.flush()
-                os.fsync(file.fileno())
-            partial.replace(path)
-        except OSError as exc:
-            partial.unlink(missing_ok=True)
-            raise StoreError(f"the index cannot be written: {exc.strerror}") from exc
+        index, scale = self._held.index, float(self._held.scale) if isinstance(self._held, _Lists) else 0.0
+
+        def write(keep: Callable[[bytes], int]) -> None:
+            faiss.write_index(index, faiss.PyCallbackIOWriter(keep, CHUNK_BYTES))  # type: ignore[attr-defined]
+
+        write_index_file(path, self.dim, scale, write)
 
     def load(self, path: Path) -> None:
         """As `VectorIndex.load`; the checksum is verified before FAISS sees a byte."""
-        try:
-            with path.open("rb") as file:
-                held = self._read(file)
-        except (OSError, RuntimeError) as exc:  # FAISS raises RuntimeError
-            raise StoreCorrupt(
-                f"{path.name} cannot be read as an index: delete it, it is rebuilt from the log"
-            ) from exc
+        with opened_index_file(path, self.dim) as (scale, file):
+            index: Any = faiss.read_index(faiss.PyCallbackIOReader(file.read, CHUNK_BYTES))  # type: ignore[attr-defined]
+            held = _Flat(index) if isinstance(index, faiss.IndexIDMap2) else _Lists(index, scale)
         self._held, self._fresh, self._found = held, _Fresh(self.dim), None
         self._newest = held.newest()
-
-    def _write(self, file: BinaryIO) -> None:
-        file.write(bytes(_HEADER.size))
-        scale = _SCALE.pack(self._held.scale if isinstance(self._held, _Lists) else 0.0)
-        digest = hashlib.sha256(scale)
-
-        def keep(data: bytes) -> int:
-            digest.update(data)
-            return file.write(data)
-
-        faiss.write_index(self._held.index, faiss.PyCallbackIOWriter(keep, _CHUNK_BYTES))  # type: ignore[attr-defined]
-        file.seek(0)
-        file.write(_HEADER.pack(_MAGIC, _FORMAT, self.dim, scale, digest.digest()))
-
-    def _read(self, file: BinaryIO) -> _Flat | _Lists:
-        header = file.read(_HEADER.size)
-        scale = header[-36:-32]
-        expected = _HEADER.pack(_MAGIC, _FORMAT, self.dim, scale, header[-32:])
-        if header != expected:
-            raise StoreCorrupt(f"not an index of {self.dim} dimensions in format {_FORMAT}: delete it, it is rebuilt")
-        digest = hashlib.sha256(scale)
-        while chunk := file.read(_CHUNK_BYTES):
-            digest.update(chunk)
-        if digest.digest() != header[-32:]:
-            raise StoreCorrupt("the index does not match its checksum: delete it, it is rebuilt from the log")
-        file.seek(_HEADER.size)
-        index: Any = faiss.read_index(faiss.PyCallbackIOReader(file.read, _CHUNK_BYTES))  # type: ignore[attr-defined]
-        return _Flat(index) if isinstance(index, faiss.IndexIDMap2) else _Lists(index, *_SCALE.unpack(scale))
 
 
 class _Flat:
@@ -255,10 +212,7 @@ class _Flat:
 
 
 class _Fresh:
-    """The newest vectors, as they are, until the lists take them up; ids in the order of their coming.
-
-    FAISS's own flat index does the same, with more than ten times the work around it for one vector.
-    """
+    """The newest vectors until the lists take them up; FAISS's flat index works ten times as long for each."""
 
     def __init__(self, dim: int) -> None:
         self._ids = np.zeros(_FRESH, dtype=np.int64)
@@ -394,13 +348,15 @@ class _Lists:
 
     def search(self, row: Vectors, k: int) -> tuple[Vectors, Ids, Vectors]:
         """Similarities, best first, ids, and the vectors with these ids."""
-        _, ids, codes = self.index.search_and_return_codes(self._codes(row), k + _SPARE_FOUND)
-        there = ids[0] >= 0
-        vectors = _unit(codes[0][there].astype(np.float32) - _ZERO)
+        _, all_ids, all_codes = self.index.search_and_return_codes(self._codes(row), k + _SPARE_FOUND)
+        ids, codes = all_ids[0], all_codes[0]
+        if ids[-1] < 0:
+            ids, codes = ids[ids >= 0], codes[ids >= 0]
+        vectors = _unit(codes.astype(np.float32) - _ZERO)
         # FAISS multiplied with the question in whole numbers too: near enough to find, not to compare.
         similarities = vectors @ row[0]
-        order = np.argsort(-similarities, kind="stable")[:k]
-        return similarities[order], ids[0][there][order], vectors[order]
+        order = (-similarities).argsort(kind="stable")[:k]
+        return similarities[order], ids[order], vectors[order]
 
     def _codes(self, vectors: Vectors) -> Vectors:
         """Whole numbers from -127 to 127, as float32: what FAISS keeps in a byte."""
@@ -501,7 +457,9 @@ def _reach(vectors: Vectors) -> float:
 
 
 def _unit(rows: Vectors) -> Vectors:
-    return np.asarray(rows / np.sqrt(np.einsum("nd,nd->n", rows, rows))[:, None], dtype=np.float32)
+    """The rows themselves, made unit vectors in place."""
+    rows /= np.sqrt(np.einsum("nd,nd->n", rows, rows))[:, None]
+    return rows
 
 
 def _direction(vectors: Vectors) -> Vectors:
