@@ -31,15 +31,18 @@ _APOSTROPHES = str.maketrans(dict.fromkeys("’ʼ‘`´", "'"))
 
 def canonical_text(text: str) -> str:
     """One line of words; equal for askings that are the same but for their spelling and hesitation."""
-    text = unicodedata.normalize("NFKC", text).translate(_APOSTROPHES).casefold()
-    if not text.isascii():
+    if text.isascii():
+        text = text.replace("`", "'").lower()
+    else:
+        text = unicodedata.normalize("NFKC", text).translate(_APOSTROPHES).casefold()
         text = "".join(char for char in text if unicodedata.category(char) != "Cf")
     words: list[str] = []
+    last = ""
     for token in _TOKEN.findall(text):
-        for word in _written_out(token).split():
-            if word in _HESITATIONS or (words and word in _STAMMERED and words[-1] == word):
-                continue
-            words.append(word)
+        for word in _written_out(token).split() if "'" in token or token in _WHOLE else (token,):
+            if word not in _HESITATIONS and (word != last or word not in _STAMMERED):
+                words.append(word)
+                last = word
     return " ".join(words)
 
 
@@ -58,10 +61,9 @@ def exact_key(partition: bytes, exact: str) -> int:
 
 
 def _written_out(token: str) -> str:
+    """A token that has an apostrophe or is written together."""
     if token in _WHOLE:
         return _WHOLE[token]
-    if "'" not in token:
-        return token
     for ending, words in _ENDINGS:
         if token.endswith(ending) and len(token) > len(ending):
             return token[: -len(ending)] + words

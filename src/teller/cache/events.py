@@ -335,7 +335,7 @@ def unpack_text(record: bytes | bytearray, start: int, end: int) -> tuple[str, t
     """
     sketch = start + 3 + count_at(record, start)
     values = sketch + 3 + count_at(record, sketch)
-    found = values_in(json.loads(record[values:end])) if values < end else ()
+    found = values_in(json.loads(record[values:end].decode())) if values < end else ()
     return record[start + 3 : sketch].decode("utf-8", "surrogatepass"), found, bytes(record[sketch + 3 : values])
 
 
@@ -370,7 +370,7 @@ def unpack_answer(record: bytes, manner: Manner) -> Answer:
     source, data_class, stamps = manner
     text = 3 + count_at(record, 0)
     citations = text + 3 + count_at(record, text)
-    cited = tuple(Citation(*one) for one in json.loads(record[citations:])) if citations < len(record) else ()
+    cited = tuple(Citation(*one) for one in json.loads(_decoded(record[citations:]))) if citations < len(record) else ()
     return Answer(_decoded(record[text + 3 : citations]), source, _decoded(record[3:text]), data_class, cited, stamps)
 
 
