@@ -126,7 +126,7 @@ def test_a_passage_is_named_after_its_product_if_it_does_not_say_so(tmp_path):
 
     gold, silver = read(tmp_path)
 
-    assert gold.text == "Gold: The annual fee is £20."
+    assert gold.text == "Gold card: The annual fee is £20."
     assert silver.text == "The annual fee is £10. The Silver card is made of steel."
 
 
@@ -137,7 +137,7 @@ def test_every_word_that_is_said_counts_in_the_version(tmp_path):
 
     silver = read(tmp_path)[1]
 
-    assert (alone[0].text, silver.text) == ("The annual fee is £10.", "Silver: The annual fee is £10.")
+    assert (alone[0].text, silver.text) == ("The annual fee is £10.", "Silver card: The annual fee is £10.")
     assert alone[0].version != silver.version
     assert silver.stamps == (f"document:silver@{silver.version}",)
 

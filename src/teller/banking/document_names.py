@@ -177,11 +177,17 @@ def _subject(words: set[str], names: frozenset[str], titles: Sequence[str]) -> S
 
 
 def _spoken(names: frozenset[str], titles: Sequence[str]) -> str:
-    """Of the phrases in capitals with all the names' words the longest that is about as frequent in titles as any."""
+    """The longest phrase with all the names' words that is about as frequent in the titles as any.
+
+    A phrase is what is in capitals, or the beginning of a title up to a colon or a dash; of several titles two have it.
+    """
     counts: Counter[str] = Counter()
-    for run in chain.from_iterable(map(_CAPITALS.findall, titles)):
-        words = run.split()
-        spans = (words[i:j] for i, j in combinations(range(len(words) + 1), 2) if j - i <= _LONGEST_NAME)
-        counts.update({" ".join(span) for span in spans if names <= set(_small(" ".join(span)))})
-    most = max(counts.values(), default=0)
-    return max((phrase for phrase in counts if 2 * counts[phrase] >= most), key=lambda one: (len(one), one), default="")
+    for title in titles:
+        phrases = {lead} if len((lead := _lead(title)).split()) <= _LONGEST_NAME else set[str]()
+        for run in _CAPITALS.findall(title):
+            words = run.split()
+            spans = (words[i:j] for i, j in combinations(range(len(words) + 1), 2) if j - i <= _LONGEST_NAME)
+            phrases.update(" ".join(span) for span in spans)
+        counts.update(phrase for phrase in phrases if names.issubset(_small(phrase)))
+    least = max(max(counts.values(), default=0) / 2, min(len(titles), 2))
+    return max((phrase for phrase in counts if counts[phrase] >= least), key=lambda one: (len(one), one), default="")

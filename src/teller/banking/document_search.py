@@ -5,8 +5,9 @@ general ones that do not speak of others alone. Of these, titles and words choos
 decide, with their words, and with a figure where one is asked for. Vectors come in the background; what is not there
 yet is made when a question needs it, so the first minute is as good as the rest.
 
-The certainty asks two things: how near the best passage is, and whether every part of the question is met in it, word
-piece by word piece; what the bank's documents say nothing of is often near, and leaves a part unmet.
+The certainty asks three things: how near the best passage is, whether every part of the question is met in it, word
+piece by word piece, and whether it has a figure where one is asked for. What a bank's documents say nothing of is often
+near ("the cash advance fee" is near a fee) and leaves a part unmet.
 """
 
 from __future__ import annotations
@@ -15,13 +16,14 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 import numpy as np
 from numpy.typing import NDArray
 
 from teller.banking.document_names import Products, Subject
 from teller.banking.knowledge import Approved
-from teller.banking.lexical import LexicalIndex
+from teller.banking.lexical import LexicalIndex, content
 from teller.ports import Embedder, Vectors
 
 _CHOSEN = 16  # passages whose vectors are made for a question; 32 find what 16 do (docs/benchmarks.md)
@@ -30,20 +32,52 @@ _TITLE_WORDS = 0.5  # of shared words beside the title, while the passages' own 
 _WORDS = 0.3  # of shared words beside a passage's vector
 _FIGURE = 0.06  # of a passage with a figure where one is asked for
 _UNMET = 3  # one of so many word pieces of a question, the least met, says how well it is met
+_TELEPHONE = re.compile(r"\+?\d[\d\s().-]{7,}\d")
+_FIGURES = re.compile(
+    r"\d|\b(?:two|three|four|five|six|seven|eight|nine|ten|twelve|twenty|thirty|forty|fifty|sixty|ninety|hundred|thousand"
+    r"|half|free|no (?:charge|cost|fee|limit)|unlimited|twice|immediate(?:ly)?|instant(?:ly)?|daily|weekly|monthly"
+    r"|yearly)\b",
+    re.IGNORECASE,
+)
 _ASKS_FOR_FIGURE = re.compile(
-    r"\b(?:how (?:much|many|long|old|fast|quick\w*|often|soon|high|late)|when|rates?|fees?|prices?|costs?|charges?|"
-    r"limits?|cap|max\w*|min\w*|percent\w*|interest|bonus|apy|apr|hours|score)\b",
+    r"\b(?:how (?:much|many|long|old|fast|quickly)"
+    r"|(?:fee|price|cost|charge|limit|rate|percent\w*|cap|max\w*|bonus|score|apy|apr)s?)\b",
     re.IGNORECASE,
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Sureness:
-    """Logistic weights of the certainty of a passage."""
+    """Logistic weights of the certainty; `python -m benchmarks.fit_documents` fits them."""
 
-    bias: float = -6.36
-    alike: float = 4.68
-    met: float = 10.61
+    bias: float = -6.53
+    alike: float = 4.11
+    met: float = 12.31
+    lacking: float = -3.77
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A passage and how it fits.
+
+    Attributes:
+        rank: what passages are ordered by.
+        alike: cosine of the question with the passage under its headings.
+        met: how near the least met third of the question's word pieces come to those of the first passage, -1 to 1: the
+            mean of all its words and of its content alone; the same for all.
+        lacking: 1 if a figure is asked for and the passage has none, else 0.
+    """
+
+    passage: Approved
+    rank: float
+    alike: float
+    met: float
+    lacking: float
+
+    def certainty(self, weights: Sureness) -> float:
+        """How surely the passage answers the question, 0 to 1."""
+        logit = weights.bias + weights.alike * self.alike + weights.met * self.met + weights.lacking * self.lacking
+        return 1 / (1 + math.exp(-logit))
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +89,25 @@ class Looked:
         names: where it, or the question that it leans on, may name a product.
         vector: (dim,) unit vector.
         tokens: (tokens, dim) unit vectors of its word pieces.
+        content: likewise, of what is left of it without the words that carry no topic.
     """
 
     text: str
     names: tuple[str, ...]
     vector: Vectors
     tokens: Vectors
+    content: Vectors
+
+
+async def looked_at(text: str, embedder: Embedder) -> Looked:
+    """A question that begins a call.
+
+    Raises:
+        EngineError: if the embedder fails.
+    """
+    vector, tokens = await embedder.embed_tokens(text)
+    _, pieces = await embedder.embed_tokens(content(text))
+    return Looked(text, (text,), vector, tokens, pieces)
 
 
 class DocumentSearch:
@@ -71,8 +118,9 @@ class DocumentSearch:
         embedder: of passages and titles; best one that keeps what it has embedded.
     """
 
-    def __init__(self, passages: Sequence[Approved], embedder: Embedder) -> None:
+    def __init__(self, passages: Sequence[Approved], embedder: Embedder, sureness: Sureness | None = None) -> None:
         self.passages = tuple(passages)
+        self._sureness = sureness or Sureness()
         self._embedder = embedder
         subjects = list(dict.fromkeys(passage.about or Subject() for passage in passages))
         places = {subject: place for place, subject in enumerate(subjects)}
@@ -80,7 +128,7 @@ class DocumentSearch:
         self._subject = np.array([places[passage.about or Subject()] for passage in passages])
         self._products = Products(subjects)
         self._lexical = LexicalIndex([f"{passage.title} {passage.text}" for passage in passages])
-        self._figures = np.array([bool(re.search(r"\d", passage.text)) for passage in passages])
+        self._figures = np.array([bool(_FIGURES.search(_TELEPHONE.sub("", passage.text))) for passage in passages])
         titles = list(dict.fromkeys(passage.asks[0] for passage in passages))
         rows = {title: row for row, title in enumerate(titles)}
         self.titles = tuple(titles)
@@ -124,6 +172,12 @@ class DocumentSearch:
         Raises:
             EngineError: if the embedder fails.
         """
+        found = (await self.found(looked, without=without))[:limit]
+        sure = accumulate((one.certainty(self._sureness) for one in found), min)  # none surer than what is before it
+        return [(one.passage, certainty) for one, certainty in zip(found, sure, strict=True)]
+
+    async def found(self, looked: Looked, *, without: str = "") -> list[Found]:
+        """Every passage that was looked at, best first."""
         words = self._lexical.scores(looked.text)[0]
         words /= max(float(words.max()), 1e-9)
         chosen = self._chosen(looked, words, without)
@@ -131,14 +185,21 @@ class DocumentSearch:
             return []
         await self._embed(chosen)
         alike = self._vectors[chosen] @ looked.vector
-        figure = self._figures[chosen] if _ASKS_FOR_FIGURE.search(looked.text) else np.zeros(len(chosen))
-        order = np.argsort(-(alike + _WORDS * words[chosen] + _FIGURE * figure), kind="stable")[:limit]
+        figures = self._figures[chosen]
+        asks_for_figure = _ASKS_FOR_FIGURE.search(looked.text) is not None
+        rank = alike + _WORDS * words[chosen] + (_FIGURE * figures if asks_for_figure else 0.0)
+        order = np.argsort(-rank, kind="stable")
         met = await self._met(looked, self.passages[chosen[order[0]]])
-        found, surest = [], 1.0
-        for place in order.tolist():
-            surest = min(surest, certainty(float(alike[place]), met))
-            found.append((self.passages[chosen[place]], surest))
-        return found
+        return [
+            Found(
+                self.passages[chosen[place]],
+                float(rank[place]),
+                float(alike[place]),
+                met,
+                float(asks_for_figure and not figures[place]),
+            )
+            for place in order.tolist()
+        ]
 
     def _chosen(self, looked: Looked, words: NDArray[np.float32], without: str) -> NDArray[np.int64]:
         """Numbers of the passages to look at: those that come first with what is known of them so far."""
@@ -182,14 +243,12 @@ class DocumentSearch:
     async def _met(self, looked: Looked, passage: Approved) -> float:
         """How near the least met word pieces of the question come to the passage's, -1 to 1."""
         _, tokens = await self._embedder.embed_tokens(_embedded(passage))
-        nearest = np.sort((looked.tokens @ tokens.T).max(axis=1))
-        return float(nearest[: max(1, len(nearest) // _UNMET)].mean())
+        return (_least_met(looked.tokens, tokens) + _least_met(looked.content, tokens)) / 2
 
 
-def certainty(alike: float, met: float, weights: Sureness | None = None) -> float:
-    """How surely a passage answers a question, 0 to 1."""
-    weights = weights or Sureness()
-    return 1 / (1 + math.exp(-(weights.bias + weights.alike * alike + weights.met * met)))
+def _least_met(asked: Vectors, said: Vectors) -> float:
+    nearest = np.sort((asked @ said.T).max(axis=1))
+    return float(nearest[: max(1, len(nearest) // _UNMET)].mean())
 
 
 def _embedded(passage: Approved) -> str:

@@ -18,6 +18,7 @@ K1 = 1.2  # saturation of repeated words
 B = 0.6  # how far long texts are held back; below the usual 0.75 because ways of asking are short
 
 _WORD = re.compile(r"[a-z0-9]+(?:'[a-z]+)?")
+_HOW_MUCH = re.compile(r"\bhow (?:fast|long|many|much|often|old|quickly|soon)\b", re.IGNORECASE)
 _EMPTY = frozenset(
     re.split(
         r"\s+",
@@ -52,6 +53,16 @@ _SHORTEST_STEM = 3
 def words(text: str) -> list[str]:
     """Content words of a text, lower case, stemmed, in order; words that carry no topic are left out."""
     return [stem(word) for word in _WORD.findall(text.lower().replace("’", "'")) if word not in _EMPTY]
+
+
+def content(text: str) -> str:
+    """A text without the words that carry no topic: "close account" of "how do I close my account"; else as it is."""
+    said = _HOW_MUCH.sub(" ", text).split()
+    return " ".join(word for word in said if _bare(word) and _bare(word) not in _EMPTY) or text
+
+
+def _bare(word: str) -> str:
+    return word.lower().replace("’", "'").strip(".,;:!?\"'()")
 
 
 def stem(word: str) -> str:

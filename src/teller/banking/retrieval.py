@@ -17,7 +17,7 @@ from itertools import chain
 
 import numpy as np
 
-from teller.banking.document_search import DocumentSearch, Looked
+from teller.banking.document_search import DocumentSearch, Looked, looked_at
 from teller.banking.knowledge import Approved, knowledge_version
 from teller.banking.lexical import LexicalIndex
 from teller.banking.spelling import Spelling
@@ -65,8 +65,7 @@ class Candidate:
         text: cosine with the title and the words of the answer.
         coverage: share of the question's word weight that it contains, 0 to 1.
         topic: how much the question is about the bank's business, about -1 to 1; the same for all candidates.
-        elsewhere: what questions that the bank does not answer have to say there, less what `Tuning.on_topic` has;
-            likewise.
+        elsewhere: what questions that the bank does not answer have to say there; likewise.
     """
 
     entry: Approved
@@ -215,12 +214,18 @@ class Knowledge:
         """Passages of documents, best first, and how surely they answer."""
         if self._documents is None:
             return []
-        vector, tokens = await self._questions.embed_tokens(text)
+        looked = await looked_at(text, self._questions)
         if after is None:
-            return await self._documents.search(Looked(text, (text,), vector, tokens), limit)
-        before, told = await self._questions.embed_tokens(after.text)
-        looked = Looked(f"{text} {after.text}", (text, after.text), _drawn(vector, before), np.vstack([tokens, told]))
-        return await self._documents.search(looked, limit, without=after.answer_id)
+            return await self._documents.search(looked, limit)
+        before = await looked_at(after.text, self._questions)
+        both = Looked(
+            f"{text} {after.text}",
+            (text, after.text),
+            _drawn(looked.vector, before.vector),
+            np.vstack([looked.tokens, before.tokens]),
+            np.vstack([looked.content, before.content]),
+        )
+        return await self._documents.search(both, limit, without=after.answer_id)
 
     async def _following(self, text: str, vector: Vectors, after: Asked) -> list[Candidate]:
         """Candidates of a question that leans on the one before; what that one was told is left out."""
@@ -251,12 +256,11 @@ class Knowledge:
             return {}, 0.0, 0.0
         farthest = float(similarities.min())
         off_topic = nearest(self._off_topic, vector, least=farthest, most=_OTHERS)
-        # They vote for no answer that is here, but what is any bank's business may well be this one's.
         on_topic = nearest(self._on_topic, vector, least=farthest, most=_OTHERS)
         voters = np.vstack([self._asks.vectors(rows), off_topic, on_topic])
         weights = vote_weights(voters @ vector, voters).tolist()
-        borders = len(rows), len(rows) + len(off_topic)
-        elsewhere = sum(weights[borders[0] : borders[1]]) - sum(weights[borders[1] :])
+        # What is any bank's business may well be this one's: it takes votes from answers, and is no vote against them.
+        elsewhere = sum(weights[len(rows) : len(rows) + len(off_topic)])
         summed: dict[int, float] = {}
         votes: dict[int, float] = {}
         for row, similarity, weight in zip(rows.tolist(), similarities.tolist(), weights, strict=False):
