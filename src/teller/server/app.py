@@ -127,7 +127,7 @@ class _Routes:
             CURRENT_TRACE.set(trace_id_of(kept.call.id))
             record, sound = await within(self._limits.max_turn_s, self._answer(heard, kept.call, speak=speak))
         url = f"/api/sounds/{self._sounds.keep(sound.to_wav())}" if sound else None
-        return Response(AskAnswer.of(record, kept.token, url).model_dump_json(), media_type="application/json")
+        return Response(AskAnswer.of(record, kept.token, url).to_json(), media_type="application/json")
 
     async def sound(self, name: str) -> Response:
         wav = self._sounds.get(name)

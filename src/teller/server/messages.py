@@ -9,6 +9,7 @@ drop everything that carries its number.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
@@ -175,7 +176,8 @@ class ErrorShown(_Message):
     turn: int | None = None
 
 
-class TurnView(_Message):
+@dataclass(slots=True, kw_only=True)
+class TurnView:  # not checked by pydantic, only written: its fields come from a record, which mypy checks
     """One whole turn, as `POST /api/ask` and `teller ask --json` show it."""
 
     turn_id: str
@@ -193,6 +195,7 @@ class TurnView(_Message):
     timings_ms: Mapping[str, float]
 
 
+@dataclass(slots=True, kw_only=True)
 class AskAnswer(TurnView):
     """The body of an answer of `POST /api/ask`.
 
@@ -209,10 +212,15 @@ class AskAnswer(TurnView):
         """The body for a turn's record."""
         return AskAnswer(**_fields(record), call=call, audio_url=audio_url)
 
+    def to_json(self) -> bytes:
+        """The body as it is sent."""
+        return _ANSWER.dump_json(self)
+
 
 def turn_view(record: TurnRecord) -> dict[str, Any]:
     """A turn's record as JSON values, in the order of `TurnView`."""
-    return TurnView(**_fields(record)).model_dump(mode="json")
+    view: dict[str, Any] = _VIEW.dump_python(TurnView(**_fields(record)), mode="json")
+    return view
 
 
 def _fields(record: TurnRecord) -> dict[str, Any]:
@@ -249,6 +257,7 @@ ServerMessage = (
 
 _CLIENT: TypeAdapter[ClientMessage] = TypeAdapter(Annotated[ClientMessage, Field(discriminator="type")])
 _QUESTION = TypeAdapter(Ask)
+_VIEW, _ANSWER = TypeAdapter(TurnView), TypeAdapter(AskAnswer)
 _T = TypeVar("_T")
 # pydantic's own words repeat what the client sent or speak of Python; these do not.
 _WORDS: Mapping[str, str] = {
