@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
 
+from teller.banking.document_names import Products
 from teller.banking.knowledge import Approved, read_knowledge
 from teller.banking.products import RateTable, load_catalogue, load_opposites, load_rates
 from teller.config import Settings
@@ -49,6 +50,9 @@ def read_bank(settings: Settings) -> Bank:
     names = (folder / "catalogue.toml").read_text(encoding="utf-8")
     catalogue, opposites = load_catalogue(names, "catalogue.toml"), load_opposites(names, "catalogue.toml")
     approved = read_knowledge(settings.knowledge.path or folder / "answers", rates)
+    # Two questions that name different products of the documents are as little the same as those of the catalogue's.
+    products = Products(entry.about for entry in approved if entry.about)
+    catalogue = replace(catalogue, tiers={**{word: word for word in products.telling_words()}, **catalogue.tiers})
     near_topic = () if settings.knowledge.path else tuple(read_near_topic())
     return Bank(rates, catalogue, opposites, approved, near_topic)
 

@@ -8,6 +8,7 @@ a name ("account", "card", "business") decide between products whose names' word
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -18,10 +19,14 @@ from teller.banking.documents import Document
 from teller.banking.lexical import stem
 
 CAPITALS = 0.6  # least share of a name's word in running text that has a capital
-COMMON = 0.5  # a word that more of the families use is no product's: the bank's own name
+COMMON = 0.5  # a word that more of the families use, and few of them have in a title, is the bank's own name
+MOST = 0.75  # and so is one that more of them have in a title
+KIND = 0.3  # a word that several names end in and at least so many families have is a kind of product: "card"
 RARE = 0.25  # a word that only tells titles apart is a product's if no more of the families use it
 _LONGEST_NAME = 6  # words
 _FEW = 4  # families, of which any word may be in most
+
+_FILLERS = frozenset(re.split(" ", "a an for i it its m mean meant my of oh on one our please s the uh um with your"))
 
 _WORD = re.compile(r"[^\W\d_]+")
 _NUMBER = re.compile(r"[\W_]*\d+$")
@@ -67,6 +72,16 @@ class Products:
             best = max(fits.values(), default=None)
             meant.update(product for product, fit in fits.items() if fit == best)
         return frozenset(meant)
+
+    def is_bare(self, text: str) -> bool:
+        """Whether a text is a product's name and no more: "the silver card, please"."""
+        rest = [word for word in self._words(text) if word not in self._names and stem(word) not in self._kinds]
+        return bool(self.within(text)) and _FILLERS.issuperset(rest)
+
+    def telling_words(self) -> frozenset[str]:
+        """The names' words, and the longer ones of the names as they are spoken but for what most of them end in."""
+        spoken = {word for product in self._products for word in _small(product.spoken) if len(word) > len("fee")}
+        return self._names.union(word for word in spoken if stem(word) not in self._last)
 
     def named_like(self, text: str) -> tuple[str, ...]:
         """Words that stand where a product's name would: "titanium" of "is the titanium card free"."""
@@ -125,7 +140,7 @@ def _names(families: Mapping[str, Sequence[Document]]) -> frozenset[str]:
     capital: Counter[str] = Counter()
     seen: Counter[str] = Counter()
     using: Counter[str] = Counter()
-    bearing: set[str] = set()
+    bearing: Counter[str] = Counter()
     for key, members in families.items():
         born = set(_small(key)).union(*(_small(document.title) for document in members))
         used = set(born)
@@ -137,23 +152,27 @@ def _names(families: Mapping[str, Sequence[Document]]) -> frozenset[str]:
                 capital.update(word.lower() for word in within if word[0].isupper() and not word.isupper())
         bearing.update(born)
         using.update(used)
-    contrasting = _contrasting(document for members in families.values() for document in members)
+    leads = {tuple(_small(_lead(document.title))) for members in families.values() for document in members}
+    contrasting, ending = _contrasting(leads), Counter(lead[-1] for lead in leads if len(lead) > 1)
+    many = len(families) if len(families) >= _FEW else math.inf
 
     def is_name(word: str) -> bool:
-        share = using[word] / len(families) if len(families) >= _FEW else 0.0
-        written_so = capital[word] > CAPITALS * seen[word] and share <= COMMON
-        return len(word) > 2 and (written_so or (word in contrasting and share <= RARE))
+        if len(word) < 3 or (ending[word] > 1 and bearing[word] >= KIND * len(families)):
+            return False
+        everywhere = bearing[word] > MOST * many or using[word] > max(COMMON * many, 2 * bearing[word])
+        in_capitals = capital[word] > CAPITALS * seen[word] and not everywhere
+        return in_capitals or (word in contrasting and using[word] <= RARE * many)
 
     return frozenset(filter(is_name, bearing))
 
 
-def _contrasting(documents: Iterable[Document]) -> set[str]:
+def _contrasting(leads: Iterable[tuple[str, ...]]) -> set[str]:
     """Words that alone tell two names apart, as in "Silver card" and "Gold card"."""
     rivals: dict[tuple[str, ...], set[str]] = defaultdict(set)
-    for name in {tuple(_small(_lead(document.title))) for document in documents}:
-        if 2 <= len(name) <= _LONGEST_NAME:
-            for at, word in enumerate(name):
-                rivals[(*name[:at], "", *name[at + 1 :])].add(word)
+    for lead in leads:
+        if 2 <= len(lead) <= _LONGEST_NAME:
+            for at, word in enumerate(lead):
+                rivals[(*lead[:at], "", *lead[at + 1 :])].add(word)
     return {word for words in rivals.values() if len(words) > 1 for word in words}
 
 

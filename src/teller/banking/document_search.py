@@ -3,7 +3,8 @@
 Which passages may be spoken comes first: a question that names a product is answered from documents about it, or from
 general ones that do not speak of others alone. Of these, titles and words choose a few; the vectors of those few
 decide, with their words, and with a figure where one is asked for. Vectors come in the background; what is not there
-yet is made when a question needs it, so the first minute is as good as the rest.
+yet is made when a question needs it, so the first minute is as good as the rest. Where passages of several products
+answer a question alike, it is asked back which one is meant.
 
 The certainty asks three things: how near the best passage is, whether every part of the question is met in it, word
 piece by word piece, and whether it has a figure where one is asked for. What a bank's documents say nothing of is often
@@ -25,7 +26,10 @@ from teller.banking.document_names import Products, Subject
 from teller.banking.knowledge import Approved
 from teller.banking.lexical import LexicalIndex, content
 from teller.ports import Embedder, Vectors
+from teller.turn import DataClass
 
+WHICH = "documents.which_product"  # the answer id of asking back
+_RIVALS = 0.15  # of rank, by which the best product's passage must lead those of others
 _CHOSEN = 16  # passages whose vectors are made for a question; 32 find what 16 do (docs/benchmarks.md)
 _CHUNK = 32  # passages embedded at once in the background: half a second of one core
 _TITLE_WORDS = 0.5  # of shared words beside the title, while the passages' own vectors are not there
@@ -169,17 +173,23 @@ class DocumentSearch:
     async def search(self, looked: Looked, limit: int, *, without: str = "") -> list[tuple[Approved, float]]:
         """Passages that may answer, best first, and how surely; all but the one whose id is `without`.
 
+        One line that asks back (`WHICH`, never kept in the cache) where it depends on the product.
+
         Raises:
             EngineError: if the embedder fails.
         """
-        found = (await self.found(looked, without=without))[:limit]
+        found = await self.found(looked, without=without)
         sure = accumulate((one.certainty(self._sureness) for one in found), min)  # none surer than what is before it
-        return [(one.passage, certainty) for one, certainty in zip(found, sure, strict=True)]
+        best = [(one.passage, certainty) for one, certainty in zip(found, sure, strict=True)][:limit]
+        rivals = _rivals(found)
+        return [(_which(rivals), best[0][1])] if len(rivals) > 1 else best
 
     async def found(self, looked: Looked, *, without: str = "") -> list[Found]:
         """Every passage that was looked at, best first."""
         words = self._lexical.scores(looked.text)[0]
         words /= max(float(words.max()), 1e-9)
+        if self._products.is_bare(looked.text):
+            return []  # nothing is asked of it; what was asked before may be
         chosen = self._chosen(looked, words, without)
         if not len(chosen):
             return []
@@ -249,6 +259,34 @@ class DocumentSearch:
 def _least_met(asked: Vectors, said: Vectors) -> float:
     nearest = np.sort((asked @ said.T).max(axis=1))
     return float(nearest[: max(1, len(nearest) // _UNMET)].mean())
+
+
+def _rivals(found: Sequence[Found]) -> list[Approved]:
+    """Of the best passage and those of other products that are about as good, one for each product."""
+    rivals: dict[str, Approved] = {}
+    for one in found:
+        name = one.passage.about.spoken if one.passage.about else ""
+        if not rivals and not name:
+            break
+        if name and one.rank >= found[0].rank - _RIVALS:
+            rivals.setdefault(name, one.passage)
+    return list(rivals.values())
+
+
+def _which(rivals: Sequence[Approved]) -> Approved:
+    """What is said instead of one product's answer to a question that may be about several."""
+    names = [rival.about.spoken for rival in rivals if rival.about]
+    named = f"{names[0]} and {names[1]}" if len(names) == 2 else f"products, such as {names[0]} and {names[1]}"
+    return Approved(
+        id=WHICH,
+        version="1",
+        title="Which product",
+        text=f"That differs between {named}. Which one do you mean?",
+        asks=(),
+        data_class=DataClass.PRODUCT,
+        stamps=tuple(dict.fromkeys(stamp for rival in rivals for stamp in rival.stamps)),
+        sensitive=True,
+    )
 
 
 def _embedded(passage: Approved) -> str:

@@ -1,0 +1,128 @@
+"""Finding the passage of a document, and owning up when there is none, with a scripted embedder."""
+
+from pathlib import Path
+
+import pytest
+
+from teller.banking.document_search import WHICH, DocumentSearch, Found, Sureness, looked_at
+from teller.banking.knowledge import Approved, read_knowledge
+from teller.banking.products import RateTable
+from teller.banking.retrieval import Knowledge, Tuning
+from teller.engines.faiss_index import FaissIndex
+from teller.engines.scripted import ScriptedEmbedder
+from teller.ports import Asked
+from teller.turn import Question
+
+RATES = RateTable("rates.toml", {})
+FILES = {
+    "silver.md": "# Silver card\n\n## Fees\n\nThe annual fee is £10.\n\n## Lounges\n\nThere are no lounges.\n",
+    "gold.md": "# Gold card\n\n## Fees\n\nThe annual fee is £90.\n\n## Fees abroad\n\nThe fee abroad is £0.\n",
+    "closing.md": "# Closing an account\n\nYou can close your account in our app.\n",
+    "rivals.md": "# What others pay\n\nThe fee abroad on the Gold card is £0.\n",
+}
+
+
+class Counting(ScriptedEmbedder):
+    """Counts the texts that it embeds."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.texts: list[str] = []
+
+    async def embed(self, texts):
+        self.texts += texts
+        return await super().embed(texts)
+
+    async def embed_tokens(self, text):
+        return await ScriptedEmbedder().embed_tokens(text)
+
+
+@pytest.fixture
+def passages(tmp_path) -> list[Approved]:
+    for name, text in FILES.items():
+        (tmp_path / name).write_text(text)
+    return list(read_knowledge(Path(tmp_path), RATES))
+
+
+async def found(passages: list[Approved], text: str) -> list[str]:
+    embedder = ScriptedEmbedder()
+    search = DocumentSearch(passages, embedder)
+    await search.fill()
+    return [passage.id for passage, _ in await search.search(await looked_at(text, embedder), 5)]
+
+
+async def test_a_product_that_is_named_is_answered_from_documents_about_it(passages):
+    assert (await found(passages, "what is the annual fee of the silver card"))[0] == "silver#1"
+    assert (await found(passages, "what is the annual fee of the gold card"))[0] == "gold#1"
+
+
+async def test_no_passage_that_speaks_of_another_product_is_found(passages):
+    ids = await found(passages, "what is the fee abroad on the silver card")
+
+    assert ids
+    assert not {"gold#1", "gold#2", "rivals#1"} & set(ids)
+
+
+async def test_a_product_that_no_document_knows_finds_nothing(passages):
+    assert await found(passages, "what is the fee of the titanium card") == []
+
+
+async def test_which_product_is_meant_is_asked_back_where_it_depends_on_it(passages):
+    search = DocumentSearch(passages, ScriptedEmbedder())
+    await search.fill()
+    ((which, _),) = await search.search(await looked_at("what is the annual fee", ScriptedEmbedder()), 5)
+
+    assert which.id == WHICH
+    assert which.sensitive
+    assert "Silver card" in which.text
+    assert "Gold card" in which.text
+    assert len(which.stamps) == 2
+
+
+async def test_a_bare_name_finds_nothing_by_itself_and_an_answer_after_a_question(passages):
+    knowledge = Knowledge(passages, ScriptedEmbedder(), FaissIndex, Tuning(min_score=0.0))
+    await knowledge.fill()
+
+    assert await knowledge.search(Question("the gold card")) == ()
+    after = await knowledge.search(Question("the gold card"), after=Asked("what is the annual fee", WHICH))
+    assert after[0].answer_id == "gold#1"
+
+
+async def test_the_vectors_of_a_question_are_made_when_it_is_asked_and_only_once(passages):
+    embedder = Counting()
+    search = DocumentSearch(passages, embedder)
+    await search.fill()
+    looked = await looked_at("how do I close my account", ScriptedEmbedder())
+    first = await search.search(looked, 5)
+    before = len(embedder.texts)
+
+    assert await search.search(looked, 5) == first
+    assert len(embedder.texts) == before
+
+
+async def test_deepening_changes_no_answer_and_embeds_each_passage_once(passages):
+    embedder = Counting()
+    search = DocumentSearch(passages, embedder)
+    await search.fill()
+    looked = await looked_at("how do I close my account", ScriptedEmbedder())
+    first = await search.search(looked, 1)
+    await search.deepen()
+    await search.deepen()
+
+    assert await search.search(looked, 1) == first
+    assert len(embedder.texts) == len(set(embedder.texts))
+
+
+def test_a_figure_that_is_asked_for_and_lacking_makes_a_passage_unsure(passages):
+    weights = Sureness()
+    with_figure, without = (Found(passages[0], 1.0, 0.6, 0.6, lacking) for lacking in (0.0, 1.0))
+
+    assert with_figure.certainty(weights) > 0.5 > without.certainty(weights)
+
+
+async def test_an_approved_answer_in_the_same_folder_is_said_word_for_word(passages):
+    hours = Approved("hours", "1", "Opening hours", "From nine to five.", ("opening hours", "when are you open"))
+    knowledge = Knowledge([hours, *passages], ScriptedEmbedder(), FaissIndex, Tuning(min_score=0.0))
+    await knowledge.fill()
+
+    assert (await knowledge.search(Question("when are you open")))[0].answer_id == "hours"
