@@ -3,10 +3,10 @@
     python -m benchmarks.documents --documents PATH --questions FILE [--json] [--wrong]
 
 PATH is what `knowledge.path` names. A line of FILE is {"q", "kind", "ids", "must_say"}: of a "covered" question the ids
-of the documents that answer it and what an answer has one of; "absent" and "off" ones have no answer there and must be
-refused. Everything is asked twice: at once after the first start in an empty home, while passages are still being
-embedded, and again after a second start. A document tells of something else if its id without the number at its end is
-none of the right ones'.
+of the documents that answer it and what an answer has one of; "absent" and "off" ones have no answer there and must not
+be answered. Asking back which product is meant is no answer. Everything is asked twice: at once after the first start
+in an empty home, while passages are still being embedded, and again after a second start. A document tells of something
+else if its id without the number at its end is none of the right ones'.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from teller.banking.document_search import WHICH
 from teller.config import load
 from teller.turn import Answer, Done, Source, Transcript
 from teller.wiring import Bot, open_bot
@@ -40,9 +41,14 @@ class Result:
     ms: float
 
     @property
+    def asked_back(self) -> bool:
+        """Whether it was asked which product is meant."""
+        return self.answer.answer_id == WHICH
+
+    @property
     def answered(self) -> bool:
         """Whether something was said in the bank's name."""
-        return self.answer.source not in _NOT_ANSWERED
+        return self.answer.source not in _NOT_ANSWERED and not self.asked_back
 
     @property
     def document(self) -> str:
@@ -103,12 +109,13 @@ def report(results: Sequence[Result]) -> dict[str, Any]:
             "right_document": share("covered", "right_document"),
             "must_say": share("covered", "said"),
             "about_something_else": share("covered", "elsewhere"),
-            "refused": share("covered", "answered", of=False),
+            "asked_back": share("covered", "asked_back"),
+            "not_answered": share("covered", "answered", of=False),
         },
         **{
             kind: {
                 "n": sum(result.item["kind"] == kind for result in results),
-                "refused": share(kind, "answered", of=False),
+                "not_answered": share(kind, "answered", of=False),
             }
             for kind in ("absent", "off")
         },

@@ -75,8 +75,10 @@ class Products:
 
     def is_bare(self, text: str) -> bool:
         """Whether a text is a product's name and no more: "the silver card, please"."""
-        rest = [word for word in self._words(text) if word not in self._names and stem(word) not in self._kinds]
-        return bool(self.within(text)) and _FILLERS.issuperset(rest)
+        asked = self.asked(text)
+        kinds = frozenset(kind for product in asked for kind in product.kinds)
+        rest = [word for word in self._words(text) if word not in self._names and stem(word) not in kinds]
+        return bool(asked) and _FILLERS.issuperset(rest)
 
     def telling_words(self) -> frozenset[str]:
         """The names' words, and the longer ones of the names as they are spoken but for what most of them end in."""
