@@ -76,8 +76,8 @@ _OTHER_CODES = word_set(
 )
 _EXACT = {"sort-code": 6, "account": 8}  # digits after which another number may follow at once
 _FARTHEST_CUE = 8
-_FEWEST_DIGITS = {  # of a secret, by the last word of its cues
-    word + ending: min(cue.lengths.start for cue in cues)
+_FEWEST_DIGITS = {  # of a secret, by the last word of its cues: the words before that, and how many
+    word + ending: tuple({(cue.words[:-1], cue.lengths.start) for cue in cues})
     for word, cues in _BY_LAST_WORD.items()
     for ending in ("", "'s")
 }
@@ -92,7 +92,9 @@ def find(scene: Scene) -> Iterator[Secret]:
     stretches = list(runs(scene))
     if not stretches:
         return
-    fewest = min([_SHORTEST_SECRET, *[_FEWEST_DIGITS[word] for word in scene.said if word in _FEWEST_DIGITS]])
+    said = scene.said
+    cued = [few for word in said for before, few in _FEWEST_DIGITS.get(word, ()) if said.issuperset(before)]
+    fewest = min([_SHORTEST_SECRET, *cued])
     secrets = [secret for run in stretches if len(_joined(run)) >= fewest for secret in _in_run(scene, run)]
     yield from secrets
     taken = {position for secret in secrets for position in range(secret.start, secret.end)}
