@@ -222,6 +222,10 @@ def _address(found: re.Match[str]) -> str:
 _Rule = tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]]
 _RULES: tuple[_Rule, ...] = (
     (re.compile(r"[\x00-\x1f\x7f\u200b-\u200f\u2028\u2029\ufeff]+|\s+"), " "),
+    (
+        re.compile(r"(?<=[A-Za-z.)])\s[>›»]\s(?=[A-Za-z])|\s(?:->|=>|[→⇒])\s"),
+        ", ",
+    ),  # a way through menus: "Settings > Cards"
     (re.compile(r"[*_`#~<>{}|\\^]+|\s[-•·]\s(?=[A-Z])"), " "),
     (re.compile(r"\[([a-z_ ]+)\]"), r"\1"),
     (re.compile(r"\b(?:e\.g\.|i\.e\.|etc\.|approx\.)"), lambda found: _SHORT[found[0]]),
@@ -254,7 +258,7 @@ _RULES: tuple[_Rule, ...] = (
     (re.compile(r"\b(?P<hour>[01]?\d|2[0-3]):(?P<minute>[0-5]\d)(?P<half>)\b"), _clock),
     (re.compile(r"(?<=\d)p\b"), " pence"),
     (re.compile(r"\s?%|\s?\bper cent\b"), " percent"),
-    (re.compile(r"(?<=\d)\+(?!\w)"), " plus"),
+    (re.compile(r"(?<=\d)\+(?!\w)|(?<=\d)\s\+(?=\s\d)"), " plus"),
     (re.compile(r"(?<![\w.])[-−](?=\d)"), "minus "),
     (re.compile(r"\band/or\b"), "and or"),
     (re.compile(r"\b(\w+)/(\w+)\b"), _either),
