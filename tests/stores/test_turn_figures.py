@@ -133,6 +133,13 @@ def test_waiting_times_are_told_by_source_and_stage(log):
     assert found.busy_s == pytest.approx(0.155 + 2 * 0.66, abs=0.01)
 
 
+def test_a_turn_that_was_broken_off_is_counted_and_its_wait_is_no_answer_time(log):
+    nothing = Answer("", Source.BROKEN_OFF, "")
+    found = measure_speed(log(composed(1), composed(2, answer=nothing, interrupted=True)), MINUTE)
+    assert (found.turns, list(found.by_source)) == (2, ["model"])
+    assert (found.adapters[OLD].turns, found.adapters[OLD].times.turns("generate")) == (2, 1)
+
+
 @given(st.lists(st.floats(0.01, 1e6), min_size=1, max_size=300), st.sampled_from([50, 95, 99]))
 def test_percentiles_are_within_one_percent_of_the_exact_ones(spent, level):
     times = Times()

@@ -58,7 +58,7 @@ async def test_a_turn_that_was_broken_off_is_counted_and_its_wait_is_no_answer_t
     assert found["teller_turns_total", "none", "broken_off", "bank"] == 1
     assert found["teller_answer_seconds_count", "cache"] == 1
     assert found["teller_answer_seconds_count", "broken_off"] == 0
-    assert found["teller_stage_seconds_count", "cache"] == 2
+    assert found["teller_stage_seconds_count", "cache"] == 1
 
 
 async def test_lookups_refusals_and_training_are_counted():

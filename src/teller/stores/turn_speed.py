@@ -18,7 +18,7 @@ from teller.stores.turn_figures import share
 from teller.stores.turn_reader import Columns, Span, TurnReader
 from teller.stores.turn_rows import Kind
 from teller.stores.turn_schema import STAGES
-from teller.turn import ToggleRecord
+from teller.turn import Source, ToggleRecord
 
 _LEAST_MS = 0.001
 _WIDTH = 1.02
@@ -100,7 +100,7 @@ class Speed:
         busy_s: seconds spent in turns, sum over all: the mean concurrency is this / the range's length.
         most_at_once: turns that ran at the same moment at most, by their start and their stages' time.
         busiest_minute: turns that began in it.
-        by_source: waiting times by where the answer came from.
+        by_source: waiting times by where the answer came from; turns that were broken off before it have none.
         by_slot: turns over the range in equal slots.
     """
 
@@ -154,10 +154,11 @@ def _account(
 ) -> None:
     """Add the turns of one kind to its source and its adapter."""
     times = Times()
-    times.add(measured[chosen])
-    if kind.source not in found.by_source:
-        found.by_source[kind.source] = Times()
-    found.by_source[kind.source] += times
+    if kind.source != Source.BROKEN_OFF:  # it waited for an answer that never came, and its last stage was cut short
+        times.add(measured[chosen])
+        if kind.source not in found.by_source:
+            found.by_source[kind.source] = Times()
+        found.by_source[kind.source] += times
     slots = len(found.by_slot)
     one = found.adapters.setdefault(kind.adapter, AdapterTurns(kind.adapter, np.zeros(slots, np.int64)))
     one.times += times

@@ -31,21 +31,14 @@ class Facts(Unobserved):
         self._stages = {stage: series.histogram("teller_stage_seconds", stage) for stage in STAGES}
 
     def turn_finished(self, record: TurnRecord) -> None:
-        """Count a turn, its stages and what was refused, generated and grounded."""
+        """Count a turn, its stages and what was refused, generated and grounded; what was cut short has no times."""
         series, source, adapter = self._series, record.answer.source, record.adapter or NONE
-        trace_id, at, timings_ms = trace_id_of(record.call_id), record.started_at, record.timings_ms
         cells = self._cells.get((record.scope.tenant, source, adapter)) or self._resolve(record)
         cells.turns.value += 1
         if record.interrupted:
             series.number("teller_interrupted_turns_total", source).add()
-        for stage, spent_ms in timings_ms.items():
-            stage_cell = self._stages.get(stage) or series.histogram("teller_stage_seconds", stage)
-            stage_cell.observe(spent_ms / 1000, trace_id, at)
-        answered_s = answered_ms(record) / 1000
         if source is not Source.BROKEN_OFF:
-            cells.answer.observe(answered_s, trace_id, at)
-        if (speak_ms := timings_ms.get("speak")) is not None:
-            cells.first_sound.observe(answered_s + speak_ms / 1000, trace_id, at)
+            self._time(record, cells)
         if source is Source.REFUSED or source is Source.HANDOFF:
             series.number("teller_refused_answers_total", record.answer.reason or NONE).add()
         if record.grounded is not None:
@@ -68,6 +61,16 @@ class Facts(Unobserved):
         self._series.number("teller_training_steps_total", record.name).add()
         self._series.number("teller_training_loss_nats", record.name).value = record.loss
         self._series.number("teller_training_tokens_per_second", record.name).value = record.tokens_per_s
+
+    def _time(self, record: TurnRecord, cells: _OfSource) -> None:
+        trace_id, at, timings_ms = trace_id_of(record.call_id), record.started_at, record.timings_ms
+        for stage, spent_ms in timings_ms.items():
+            stage_cell = self._stages.get(stage) or self._series.histogram("teller_stage_seconds", stage)
+            stage_cell.observe(spent_ms / 1000, trace_id, at)
+        answered_s = answered_ms(record) / 1000
+        cells.answer.observe(answered_s, trace_id, at)
+        if (speak_ms := timings_ms.get("speak")) is not None:
+            cells.first_sound.observe(answered_s + speak_ms / 1000, trace_id, at)
 
     def _resolve(self, record: TurnRecord) -> _OfSource:
         """The cells of a turn, looked up once for the usual labels."""
