@@ -120,9 +120,10 @@ def test_a_figure_that_is_asked_for_and_lacking_makes_a_passage_unsure(passages)
     assert with_figure.certainty(weights) > 0.5 > without.certainty(weights)
 
 
-async def test_an_approved_answer_in_the_same_folder_is_said_word_for_word(passages):
-    hours = Approved("hours", "1", "Opening hours", "From nine to five.", ("opening hours", "when are you open"))
-    knowledge = Knowledge([hours, *passages], ScriptedEmbedder(), FaissIndex, Tuning(min_score=0.0))
+async def test_an_approved_answer_in_the_same_folder_comes_before_a_passage_that_says_as_much(passages):
+    fee = Approved("fee", "1", "Silver fee", "It is free.", ("what is the annual fee of the silver card",))
+    knowledge = Knowledge([fee, *passages], ScriptedEmbedder(), FaissIndex, Tuning(min_score=0.0))
     await knowledge.fill()
 
-    assert (await knowledge.search(Question("when are you open")))[0].answer_id == "hours"
+    assert (await knowledge.search(Question("what is the annual fee of the silver card")))[0].answer_id == "fee"
+    assert (await knowledge.search(Question("what is the annual fee of the gold card")))[0].answer_id == "gold#1"

@@ -141,14 +141,13 @@ class DocumentSearch:
         self._vectors = np.zeros((len(passages), embedder.dim), dtype=np.float32)
         self._there = np.zeros(len(passages), dtype=np.bool_)
 
-    async def fill(self) -> Vectors:
-        """Embed the titles, which is enough to begin with, and give their vectors, (titles, dim).
+    async def fill(self) -> None:
+        """Embed the titles, which is enough to begin with.
 
         Raises:
             EngineError: if the embedder fails.
         """
         self._titles = await self._embedder.embed(self.titles)
-        return self._titles
 
     async def deepen(self) -> None:
         """Embed every passage: a minute for thousands of them, a moment where they are kept from before.
@@ -169,6 +168,11 @@ class DocumentSearch:
     def knows(self, text: str) -> bool:
         """Whether any word of a text is in a passage."""
         return bool(self._lexical.scores(text)[0].any())
+
+    def is_of_another(self, said: str, asked: str) -> bool:
+        """Whether a text names products, and a question too, but none of these."""
+        names, wanted = self._products.within(said), self._products.within(asked)
+        return bool(names and wanted) and names.isdisjoint(wanted)
 
     async def search(self, looked: Looked, limit: int, *, without: str = "") -> list[tuple[Approved, float]]:
         """Passages that may answer, best first, and how surely; all but the one whose id is `without`.

@@ -4,7 +4,7 @@ Every way of asking that is near votes for its answer, the nearer the more, and 
 questions that this bank does not answer vote against them all. The answer's own words count too, for a caller's words
 are often nearer to them. Shared words settle what vectors blur (product names, "PIN" against "password"). The certainty
 is a logistic function of five numbers that a reader can check; below `min_score` nothing covers the question and
-Teller says so. Passages of documents are found in `document_search.py`; the surer of the two is said.
+Teller says so. Passages of documents are found in `document_search.py` and said where they are surer.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ import asyncio
 import math
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
-from itertools import chain
 
 import numpy as np
 
@@ -34,6 +33,7 @@ _OWN = 0.85  # cosine with a way of asking from which an off-topic question is o
 _LEAN = 0.6  # weight of the question before in one that points back to it
 _CHUNK = 64  # texts embedded at once while building: about a second of one core
 _CHUNKS = 2  # at once: an embedder works on one core for each
+_WRITTEN = 0.1  # of certainty, by which a passage must lead an approved answer, which is written to be said
 SHARPNESS = 20.0  # of `near`: a cosine of 0.9 counts e^2 times one of 0.8; 15 and 30 are half a point worse
 TEXT_WEIGHT = 0.5  # of the answer's own words beside what is near, when the encoder is trained
 _NEAR_WEIGHT = 1.5
@@ -94,9 +94,8 @@ class Tuning:
     Attributes:
         off_topic: questions that are not the bank's business, or near it and yet not answered; for the topic gate and
             the votes; none: no gate.
-        on_topic: questions that are any bank's business, for the gate beside what this knowledge has: documents have
-            titles of their products and few questions, and a gate that learns from those alone takes "how can I close
-            my account" for off topic.
+        on_topic: questions that are any bank's business, for the gate beside what this knowledge has: one that learns
+            from a few answers alone takes "how can I close my account" for off topic.
         words: of the language, lower case; others are mended towards the bank's own. None: nothing is mended.
         min_score: least certainty at which a question counts as covered, 0 to 1.
     """
@@ -137,7 +136,7 @@ class Knowledge:
         self._ask_entries: list[tuple[int, ...]] = []  # behind each vector; none behind a document's title
         passages = [entry for entry in entries if not entry.spoken_whole]
         self._documents = DocumentSearch(passages, embedder) if passages else None
-        texts = [" ".join((entry.title, *entry.asks, entry.text)) for entry in self.entries]
+        texts = [_written(entry) for entry in self.entries]
         self._lexical = LexicalIndex(texts)
         written = [*texts, *(f"{passage.title} {passage.text}" for passage in passages)]
         self._spelling = Spelling(written, tuning.words) if tuning.words else None
@@ -148,6 +147,10 @@ class Knowledge:
         Raises:
             EngineError: if the embedder fails.
         """
+        if self._documents:
+            await self._documents.fill()
+        if not self.entries:
+            return
         asks: dict[str, list[int]] = {}
         for number, entry in enumerate(self.entries):
             for ask in dict.fromkeys((*entry.asks, entry.title)):
@@ -158,9 +161,7 @@ class Knowledge:
         self._ask_entries = [tuple(numbers) for numbers in asks.values()]
         texts = [(number, f"{entry.title}. {entry.text}") for number, entry in enumerate(self.entries)]
         own = [*await self._index(self._asks, list(enumerate(asks))), *await self._index(self._texts, texts)]
-        if self._documents:
-            await self._documents.fill()
-        if self._tuning.off_topic and own:
+        if self._tuning.off_topic:
             self._on_topic = await self._embedder.embed(self._tuning.on_topic)
             self._open_gate(np.vstack([*own, self._on_topic]), await self._embedder.embed(self._tuning.off_topic))
 
@@ -193,11 +194,13 @@ class Knowledge:
         text = self._spelling.mended(question.text) if self._spelling else question.text
         if self._spelling and not self._spelling.reads(text) and not self._knows(text):
             return ()  # no word of it means anything here, whatever its vector is near to
-        kinds = [await self._answers(text, after, limit), await self._passages(text, after, limit)]
-        surest = sorted(filter(None, kinds), key=lambda found: -found[0][1])
-        if not surest or surest[0][0][1] < self._tuning.min_score:
+        found = await self._answers(text, after, limit)
+        passages = await self._passages(text, after, limit)
+        if passages and (not found or passages[0][1] > found[0][1] + _WRITTEN):
+            found = passages
+        if not found or found[0][1] < self._tuning.min_score:
             return ()
-        return tuple(_passage(entry, score) for entry, score in chain.from_iterable(surest))[:limit]
+        return tuple(_passage(entry, score) for entry, score in found)
 
     def _knows(self, text: str) -> bool:
         return bool(self._lexical.scores(text)[0].any()) or (
@@ -206,8 +209,13 @@ class Knowledge:
 
     async def _answers(self, text: str, after: Asked | None, limit: int) -> list[tuple[Approved, float]]:
         """Approved answers, best first, and how surely they answer."""
+        if not self.entries:
+            return []
         vector = (await self._questions.embed([text]))[0]
         candidates = await self._following(text, vector, after) if after else self.candidates(text, vector)
+        if self._documents:  # they know of products that one answer's wording must not be taken for another's
+            asked = f"{text} {after.text}" if after else text
+            candidates = [one for one in candidates if not self._documents.is_of_another(_written(one.entry), asked)]
         return [(candidate.entry, self.certainty(candidate)) for candidate in candidates[:limit]]
 
     async def _passages(self, text: str, after: Asked | None, limit: int) -> list[tuple[Approved, float]]:
@@ -289,6 +297,10 @@ class Knowledge:
             + weights.elsewhere * candidate.elsewhere
         )
         return 1 / (1 + math.exp(-logit))
+
+
+def _written(entry: Approved) -> str:
+    return " ".join((entry.title, *entry.asks, entry.text))
 
 
 def _drawn(vector: Vectors, before: Vectors) -> Vectors:
