@@ -4,13 +4,16 @@ from pathlib import Path
 
 import pytest
 
+from teller.bank_files import bank_folder
 from teller.banking.document_search import WHICH, DocumentSearch, Found, Sureness, looked_at
 from teller.banking.knowledge import Approved, read_knowledge
 from teller.banking.products import RateTable
 from teller.banking.retrieval import Knowledge, Tuning
 from teller.engines.faiss_index import FaissIndex
+from teller.engines.minilm import MiniLm
 from teller.engines.scripted import ScriptedEmbedder
 from teller.ports import Asked
+from teller.stores.vectors import KeptVectors
 from teller.turn import Question
 
 RATES = RateTable("rates.toml", {})
@@ -113,6 +116,22 @@ async def test_deepening_changes_no_answer_and_embeds_each_passage_once(passages
     assert len(embedder.texts) == len(set(embedder.texts))
 
 
+async def test_a_second_start_embeds_only_what_the_first_did_not_get_to(passages, tmp_path):
+    first, second, third = Counting(), Counting(), Counting()
+    looked = await looked_at("what is the annual fee of the gold card", ScriptedEmbedder())
+    for embedder, deep in ((first, False), (second, True), (third, True)):
+        search = DocumentSearch(passages, KeptVectors(embedder, tmp_path))
+        await search.fill()
+        await search.search(looked, 5)
+        if deep:
+            await search.deepen()
+
+    assert first.texts
+    assert second.texts
+    assert set(first.texts).isdisjoint(second.texts)
+    assert third.texts == []
+
+
 def test_a_figure_that_is_asked_for_and_lacking_makes_a_passage_unsure(passages):
     weights = Sureness()
     with_figure, without = (Found(passages[0], 1.0, 0.6, 0.6, lacking) for lacking in (0.0, 1.0))
@@ -127,3 +146,22 @@ async def test_an_approved_answer_in_the_same_folder_comes_before_a_passage_that
 
     assert (await knowledge.search(Question("what is the annual fee of the silver card")))[0].answer_id == "fee"
     assert (await knowledge.search(Question("what is the annual fee of the gold card")))[0].answer_id == "gold#1"
+
+
+@pytest.mark.data
+@pytest.mark.engine
+async def test_a_real_banks_products_are_answered_from_their_own_documents(policy_documents, tmp_path):
+    from_which = {
+        "what's the foreign transaction fee on the silver card": "Silver Rewards Card",
+        "what APY does the bronze savings account pay": "Bronze Account",
+        "how long do I have to pay back bnpl gold": "BNPL Gold",
+        "how do I redeem the points of my eco card": "EcoCard",
+    }
+    embedder = MiniLm(tmp_path, lora=bank_folder() / "encoder.safetensors")
+    search = DocumentSearch(read_knowledge(policy_documents, RATES), embedder)
+    await search.fill()
+
+    for text, product in from_which.items():
+        found = await search.search(await looked_at(text, embedder), 3)
+        assert found[0][0].about.spoken == product
+        assert {passage.about.spoken for passage, _ in found} <= {product, ""}
