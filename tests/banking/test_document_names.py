@@ -63,10 +63,22 @@ def test_what_stands_where_a_name_would_is_seen():
 
 
 @pytest.mark.parametrize(
-    ("text", "bare"), [("the gold card, please", True), ("gold card fees", False), ("please", False)]
+    ("text", "bare"),
+    [
+        ("the gold card, please", True),
+        ("and what about the gold card", True),
+        ("what is the gold card", False),
+        ("gold card fees", False),
+        ("please", False),
+    ],
 )
 def test_a_bare_name_asks_for_nothing(text, bare):
     assert PRODUCTS.is_bare(text) is bare
+
+
+def test_what_a_question_asks_of_a_product_is_left_when_its_name_is_taken_away():
+    assert PRODUCTS.nameless("is the silver card free abroad") == "is the free abroad"
+    assert PRODUCTS.nameless("how do I send money") == "how do I send money"
 
 
 def test_names_tell_titles_apart_that_running_text_never_mentions():

@@ -91,6 +91,17 @@ async def test_a_bare_name_finds_nothing_by_itself_and_an_answer_after_a_questio
     assert after[0].answer_id == "gold#1"
 
 
+async def test_a_question_that_leans_on_one_about_another_product_leaves_that_product_behind(passages):
+    knowledge = Knowledge(passages, ScriptedEmbedder(), FaissIndex, Tuning(min_score=0.0))
+    await knowledge.fill()
+    before = Asked("what is the annual fee of the gold card", "gold#1")
+
+    found = await knowledge.search(Question("and of the silver card"), after=before)
+
+    assert found[0].answer_id == "silver#1"
+    assert not [passage for passage in found if passage.answer_id.startswith("gold")]
+
+
 async def test_the_vectors_of_a_question_are_made_when_it_is_asked_and_only_once(passages):
     embedder = Counting()
     search = DocumentSearch(passages, embedder)

@@ -26,7 +26,9 @@ RARE = 0.25  # a word that only tells titles apart is a product's if no more of 
 _LONGEST_NAME = 6  # words
 _FEW = 4  # families, of which any word may be in most
 
-_FILLERS = frozenset(re.split(" ", "a an for i it its m mean meant my of oh on one our please s the uh um with your"))
+_FILLERS = frozenset(
+    re.split(" ", "a about an and for how i it its m mean meant my of oh on one our please s the uh um what with your")
+)
 
 _WORD = re.compile(r"[^\W\d_]+")
 _NUMBER = re.compile(r"[\W_]*\d+$")
@@ -75,10 +77,16 @@ class Products:
 
     def is_bare(self, text: str) -> bool:
         """Whether a text is a product's name and no more: "the silver card, please"."""
-        asked = self.asked(text)
-        kinds = frozenset(kind for product in asked for kind in product.kinds)
-        rest = [word for word in self._words(text) if word not in self._names and stem(word) not in kinds]
-        return bool(asked) and _FILLERS.issuperset(rest)
+        return bool(self.asked(text)) and _FILLERS.issuperset(_small(self.nameless(" ".join(self._words(text)))))
+
+    def nameless(self, text: str) -> str:
+        """A text without the products that it names."""
+        kinds = frozenset(kind for product in self.asked(text) for kind in product.kinds)
+
+        def left(word: str) -> bool:
+            return word not in self._names and stem(word) not in kinds
+
+        return " ".join(_WORD.sub(lambda found: found[0] if left(found[0].lower()) else "", text).split())
 
     def telling_words(self) -> frozenset[str]:
         """The names' words, and the longer ones of the names as they are spoken but for what most of them end in."""

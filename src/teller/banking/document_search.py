@@ -68,7 +68,7 @@ class Found:
         rank: what passages are ordered by.
         alike: cosine of the question with the passage under its headings.
         met: how near the least met third of the question's word pieces come to those of the first passage, -1 to 1: the
-            mean of all its words and of its content alone; the same for all.
+            mean of all its words and of its content alone, of one that leans on another the lesser; the same for all.
         lacking: 1 if a figure is asked for and the passage has none, else 0.
     """
 
@@ -89,11 +89,11 @@ class Looked:
     """A question as it is searched for.
 
     Attributes:
-        text: its words.
-        names: where it, or the question that it leans on, may name a product.
+        text: its words, after those of the question that it leans on.
+        names: where a product may be named, the first that names one counts: what was said last, then what before.
         vector: (dim,) unit vector.
         tokens: (tokens, dim) unit vectors of its word pieces.
-        content: likewise, of what is left of it without the words that carry no topic.
+        content: likewise, of what is left of what was said last without the words that carry no topic.
     """
 
     text: str
@@ -103,15 +103,16 @@ class Looked:
     content: Vectors
 
 
-async def looked_at(text: str, embedder: Embedder) -> Looked:
-    """A question that begins a call.
+async def looked_at(text: str, embedder: Embedder, before: str = "") -> Looked:
+    """A question; `before` is what was asked before one that leans on it.
 
     Raises:
         EngineError: if the embedder fails.
     """
-    vector, tokens = await embedder.embed_tokens(text)
+    joined = f"{before} {text}".strip()
+    vector, tokens = await embedder.embed_tokens(joined)
     _, pieces = await embedder.embed_tokens(content(text))
-    return Looked(text, (text,), vector, tokens, pieces)
+    return Looked(joined, tuple(filter(None, (text, before))), vector, tokens, pieces)
 
 
 class DocumentSearch:
@@ -122,9 +123,9 @@ class DocumentSearch:
         embedder: of passages and titles; best one that keeps what it has embedded.
     """
 
-    def __init__(self, passages: Sequence[Approved], embedder: Embedder, sureness: Sureness | None = None) -> None:
+    def __init__(self, passages: Sequence[Approved], embedder: Embedder) -> None:
         self.passages = tuple(passages)
-        self._sureness = sureness or Sureness()
+        self._sureness = Sureness()
         self._embedder = embedder
         subjects = list(dict.fromkeys(passage.about or Subject() for passage in passages))
         places = {subject: place for place, subject in enumerate(subjects)}
@@ -173,6 +174,10 @@ class DocumentSearch:
         """Whether a text names products, and a question too, but none of these."""
         names, wanted = self._products.within(said), self._products.within(asked)
         return bool(names and wanted) and names.isdisjoint(wanted)
+
+    def leant_on(self, before: str, text: str) -> str:
+        """What was asked before, without its products where the question that leans on it names others."""
+        return self._products.nameless(before) if self._products.asked(text) else before
 
     async def search(self, looked: Looked, limit: int, *, without: str = "") -> list[tuple[Approved, float]]:
         """Passages that may answer, best first, and how surely; all but the one whose id is `without`.
@@ -257,7 +262,8 @@ class DocumentSearch:
     async def _met(self, looked: Looked, passage: Approved) -> float:
         """How near the least met word pieces of the question come to the passage's, -1 to 1."""
         _, tokens = await self._embedder.embed_tokens(_embedded(passage))
-        return (_least_met(looked.tokens, tokens) + _least_met(looked.content, tokens)) / 2
+        whole, last = _least_met(looked.tokens, tokens), _least_met(looked.content, tokens)
+        return min(whole, last) if len(looked.names) > 1 else (whole + last) / 2
 
 
 def _least_met(asked: Vectors, said: Vectors) -> float:

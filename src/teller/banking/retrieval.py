@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from teller.banking.document_search import DocumentSearch, Looked, looked_at
+from teller.banking.document_search import DocumentSearch, looked_at
 from teller.banking.knowledge import Approved, knowledge_version
 from teller.banking.lexical import LexicalIndex
 from teller.banking.spelling import Spelling
@@ -222,23 +222,14 @@ class Knowledge:
         """Passages of documents, best first, and how surely they answer."""
         if self._documents is None:
             return []
-        looked = await looked_at(text, self._questions)
-        if after is None:
-            return await self._documents.search(looked, limit)
-        before = await looked_at(after.text, self._questions)
-        both = Looked(
-            f"{text} {after.text}",
-            (text, after.text),
-            _drawn(looked.vector, before.vector),
-            np.vstack([looked.tokens, before.tokens]),
-            np.vstack([looked.content, before.content]),
-        )
-        return await self._documents.search(both, limit, without=after.answer_id)
+        before, told = (self._documents.leant_on(after.text, text), after.answer_id) if after else ("", "")
+        return await self._documents.search(await looked_at(text, self._questions, before), limit, without=told)
 
     async def _following(self, text: str, vector: Vectors, after: Asked) -> list[Candidate]:
         """Candidates of a question that leans on the one before; what that one was told is left out."""
         before = (await self._questions.embed([after.text]))[0]
-        candidates = self.candidates(f"{text} {after.text}", _drawn(vector, before))
+        drawn = vector + _LEAN * before
+        candidates = self.candidates(f"{text} {after.text}", np.asarray(drawn / np.linalg.norm(drawn), np.float32))
         return [candidate for candidate in candidates if candidate.entry.id != after.answer_id]
 
     def candidates(self, text: str, vector: Vectors) -> list[Candidate]:
@@ -301,12 +292,6 @@ class Knowledge:
 
 def _written(entry: Approved) -> str:
     return " ".join((entry.title, *entry.asks, entry.text))
-
-
-def _drawn(vector: Vectors, before: Vectors) -> Vectors:
-    """The vector of a question that leans on the one before."""
-    drawn = vector + _LEAN * before
-    return np.asarray(drawn / np.linalg.norm(drawn), np.float32)
 
 
 def _passage(entry: Approved, score: float) -> Passage:
