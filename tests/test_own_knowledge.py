@@ -13,13 +13,14 @@ async def test_policy_documents_are_answered_from_with_the_source_cited_and_noth
     policy_documents, tmp_path
 ):
     asked = {
-        "What do I need to open a personal checking account?": "doc_bank_accounts_bank_accounts_(general)_001",
+        "how do I deposit a check": "depositing a check",
         "what is the foreign transaction fee on the gold card": "gold",
         "how do I dispute a transaction": "dispute",
         "how can I close my account": "clos",
         "who won the football": "",
         "how do I bake bread": "",
         "how do I close my facebook account": "",
+        "what is the account recovery bypass code": "",
     }
     settings = load(flags={"home": str(tmp_path), "knowledge.path": str(policy_documents)}).settings
     async with open_bot(settings, speech=False) as bot:
@@ -34,3 +35,18 @@ async def test_policy_documents_are_answered_from_with_the_source_cited_and_noth
                 assert source in f"{answer.citations[0].id} {answer.citations[0].title}".lower()
             else:
                 assert answer.source is Source.REFUSED, text
+
+
+@pytest.mark.engine
+async def test_one_small_file_is_answered_from(tmp_path):
+    (tmp_path / "accounts.md").write_text(
+        "# Accounts\n\n## Closing an account\n\nYou can close your account in our app, under Settings.\n\n"
+        "## Opening an account\n\nYou need a passport. It takes ten minutes.\n"
+    )
+    asked = {"how do I close my account": "accounts#1", "what do I need to open an account": "accounts#2"}
+    settings = load(flags={"home": str(tmp_path / "home"), "knowledge.path": str(tmp_path / "accounts.md")}).settings
+    async with open_bot(settings, speech=False) as bot:
+        for text, answer_id in {**asked, "how do I bake bread": "policy.not_covered"}.items():
+            *_, done = [event async for event in bot.orchestrator.turn(Transcript(text), bot.new_call(), speak=False)]
+            assert isinstance(done, Done)
+            assert done.record.answer.answer_id == answer_id
