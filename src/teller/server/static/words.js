@@ -7,6 +7,7 @@ export const SOURCES = {
   approved: { label: "Approved text", why: "The bank’s approved answer, word for word." },
   refused: { label: "Refused", why: "Not answered, by the bank’s policy or because nothing approved covers it." },
   handoff: { label: "Handed over", why: "A person takes over from here." },
+  broken_off: { label: "Broken off", why: "The caller spoke over it or hung up before there was an answer." },
 };
 
 export const STAGES = {
