@@ -13,7 +13,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain, combinations, pairwise
+from itertools import chain, pairwise
 
 from teller.banking.documents import Document
 from teller.banking.lexical import stem
@@ -212,10 +212,11 @@ def _spoken(names: frozenset[str], titles: Sequence[str]) -> str:
     """
     counts: Counter[str] = Counter()
     for title in titles:
-        phrases = {lead} if len((lead := _lead(title)).split()) <= _LONGEST_NAME else set[str]()
+        lead = _lead(title)
+        phrases = {lead} if len(lead.split()) <= _LONGEST_NAME and not lead.endswith("?") else set[str]()
         for run in _CAPITALS.findall(title):
             words = run.split()
-            spans = (words[i:j] for i, j in combinations(range(len(words) + 1), 2) if j - i <= _LONGEST_NAME)
+            spans = (words[at : at + size] for at in range(len(words)) for size in range(1, _LONGEST_NAME + 1))
             phrases.update(" ".join(span) for span in spans)
         counts.update(phrase for phrase in phrases if names.issubset(_small(phrase)))
     least = max(max(counts.values(), default=0) / 2, min(len(titles), 2))
