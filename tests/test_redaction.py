@@ -252,6 +252,8 @@ def test_no_rendering_of_another_number_leaks(kind, rendering):
         ("date of birth third may eighty five", "date of birth [dob]"),
         ("dob 3 5 85", "dob [dob]"),
         ("my pin is nineteen eighty four", "my pin is [pin]"),
+        ("the PIN for my debit card is 4821", "the PIN for my debit card is [pin]"),
+        ("the code of my card is four eight two one", "the code of my card is [code]"),
         ("on the back of my card it says 739", "on the back of my card it says [cvv]"),
         ("my name is John Smith and I lost my card", "my name is [name] and I lost my card"),
         ("my name is john smith and i lost my card", "my name is [name] and i lost my card"),

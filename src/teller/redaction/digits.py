@@ -271,10 +271,19 @@ def _cue_before(scene: Scene, i: int, *, near: bool = False) -> _Cue | None:
         item = scene.items[k]
         cue = _cue_ending(scene, k)
         if cue is not None:
-            return cue
+            return _said_of(scene, k - len(cue.words) + 1) or cue
         long = item.number is not None and len(item.number.digits) > 2
         if item.is_placeholder or item.text in {".", "?", "!", ";"} or long or (near and item.text not in _IS):
             return None
+    return None
+
+
+def _said_of(scene: Scene, i: int) -> _Cue | None:
+    """The code or PIN "of my card": what is said of the thing that is named at item i."""
+    for k in range(i - 1, max(-1, i - 4), -1):
+        if scene.word(k) in {"of", "for", "on", "to", "with"}:
+            cue = _cue_ending(scene, k - 1)
+            return cue if cue is not None and cue.kind in _OWN else None
     return None
 
 
