@@ -76,3 +76,11 @@ async def test_a_question_that_leans_on_another_is_not_told_the_same_again():
     leaning = await found.search(Question("and my PIN"), after=Asked("I lost my card", CARD.id))
 
     assert CARD.id not in [p.answer_id for p in leaning]
+
+
+async def test_a_question_that_only_seems_to_lean_on_another_is_taken_by_itself():
+    found, before = await knowledge(*STRANGE), Asked("weather football strange things", "cards.other")
+    by_itself = await found.search(Question("what is my PIN"))
+
+    assert await found.search(Question("what is my PIN"), after=before) == by_itself
+    assert by_itself[0].answer_id == PIN.id

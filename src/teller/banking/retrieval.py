@@ -31,6 +31,7 @@ _TEXTS = 16  # nearest answers looked at besides
 _LEXICAL = 16  # best by words looked at besides
 _OWN = 0.85  # cosine with a way of asking from which an off-topic question is on topic
 _LEAN = 0.6  # weight of the question before in one that points back to it
+_ALONE = 0.1  # surer by more than this, a question is taken by itself after all
 _CHUNK = 64  # texts embedded at once while building: about a second of one core
 _CHUNKS = 2  # at once: an embedder works on one core for each
 _WRITTEN = 0.1  # of certainty, by which a passage must lead an approved answer, which is written to be said
@@ -226,11 +227,21 @@ class Knowledge:
         return await self._documents.search(await looked_at(text, self._questions, before), limit, without=told)
 
     async def _following(self, text: str, vector: Vectors, after: Asked) -> list[Candidate]:
-        """Candidates of a question that leans on the one before; what that one was told is left out."""
+        """Candidates of a question that leans on the one before; what that one was told is left out.
+
+        What only seems to lean ("is it in the app where I see my PIN") is much surer alone, and stays alone.
+        """
         before = (await self._questions.embed([after.text]))[0]
-        drawn = vector + _LEAN * before
-        candidates = self.candidates(f"{text} {after.text}", np.asarray(drawn / np.linalg.norm(drawn), np.float32))
-        return [candidate for candidate in candidates if candidate.entry.id != after.answer_id]
+        sum_of_both = vector + _LEAN * before
+        drawn = self.candidates(
+            f"{text} {after.text}", np.asarray(sum_of_both / np.linalg.norm(sum_of_both), np.float32)
+        )
+        drawn = [candidate for candidate in drawn if candidate.entry.id != after.answer_id]
+        alone = self.candidates(text, vector)
+        surest = max(map(self.certainty, drawn[:1]), default=0.0)
+        if alone and alone[0].entry.id != after.answer_id and self.certainty(alone[0]) > surest + _ALONE:
+            return alone
+        return drawn
 
     def candidates(self, text: str, vector: Vectors) -> list[Candidate]:
         """Every answer that is near by vector or by words, best first."""
