@@ -82,6 +82,14 @@ async def test_which_product_is_meant_is_asked_back_where_it_depends_on_it(passa
     assert len(which.stamps) == 2
 
 
+async def test_nothing_is_asked_back_where_a_question_names_several_products(passages):
+    search = DocumentSearch(passages, ScriptedEmbedder())
+    await search.fill()
+    looked = await looked_at("is the annual fee of the gold card added to that of my silver card", ScriptedEmbedder())
+
+    assert WHICH not in [passage.id for passage, _ in await search.search(looked, 5)]
+
+
 async def test_a_bare_name_finds_nothing_by_itself_and_an_answer_after_a_question(passages):
     knowledge = Knowledge(passages, ScriptedEmbedder(), FaissIndex, Tuning(min_score=0.0))
     await knowledge.fill()

@@ -68,12 +68,21 @@ class Products:
 
     def asked(self, text: str) -> frozenset[Subject]:
         """The products that a question may mean; empty if it names none."""
-        meant: set[Subject] = set()
+        return frozenset().union(*self._meanings(text))
+
+    def are_several(self, text: str) -> bool:
+        """Whether a question names one product beside another: "can I pair the EcoCard with a Green Account"."""
+        meanings = self._meanings(text)
+        return any(meanings[0].isdisjoint(other) for other in meanings[1:])
+
+    def _meanings(self, text: str) -> list[frozenset[Subject]]:
+        """The products that each name in a text may mean."""
+        meanings = []
         for phrase in self._phrases(text):
             fits = {product: fit for product in self._products if (fit := _fit(phrase, product))}
             best = max(fits.values(), default=None)
-            meant.update(product for product, fit in fits.items() if fit == best)
-        return frozenset(meant)
+            meanings.append(frozenset(product for product, fit in fits.items() if fit == best))
+        return meanings
 
     def is_bare(self, text: str) -> bool:
         """Whether a text is a product's name and no more: "the silver card, please"."""

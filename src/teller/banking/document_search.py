@@ -190,7 +190,7 @@ class DocumentSearch:
         found = await self.found(looked, without=without)
         sure = accumulate((one.certainty(self._sureness) for one in found), min)  # none surer than what is before it
         best = [(one.passage, certainty) for one, certainty in zip(found, sure, strict=True)][:limit]
-        rivals = _rivals(found)
+        rivals = [] if self._products.are_several(looked.text) else _rivals(found)
         return [(_which(rivals), best[0][1])] if len(rivals) > 1 else best
 
     async def found(self, looked: Looked, *, without: str = "") -> list[Found]:
