@@ -47,12 +47,12 @@ _COVERAGE_WEIGHT = 0.8
 class Weights:
     """Logistic weights of the certainty; `python -m benchmarks.fit_retrieval` fits them on the bank's own questions."""
 
-    bias: float = -2.6
-    votes: float = 5.91
-    text: float = 1.34
-    coverage: float = 1.81
-    topic: float = 1.56
-    elsewhere: float = -3.79
+    bias: float = -2.78
+    votes: float = 6.18
+    text: float = 2.33
+    coverage: float = 1.63
+    topic: float = 1.18
+    elsewhere: float = -4.17
 
 
 @dataclass(frozen=True, slots=True)
