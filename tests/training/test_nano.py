@@ -12,7 +12,7 @@ from teller.ports import Passage
 from teller.prompts import answer_prompt
 from teller.training.nano import NanoRecipe, build, learn_tokenizer
 from teller.training.nano_score import open_nano, say
-from teller.training.nano_text import Known, NanoText, Sources, messages, read_shipped
+from teller.training.nano_text import Known, NanoText, Sources, messages, read_shipped, shipped_sources
 from teller.training.nano_tokens import encode_chats, plain_question
 from teller.turn import DataClass, Question
 
@@ -138,6 +138,18 @@ def test_the_loss_falls(tmp_path):
     build(replace(MICRO, batch_tokens=512), SOURCES, tmp_path, told=steps.append)
     assert steps[-1].loss < 0.7 * steps[0].loss
     assert steps[-1].share == 1.0
+
+
+def test_the_base_learns_every_piece_that_an_edge_case_is_made_of():
+    _, tokenizer = open_nano(nano_folder())
+    sources, (_, edge) = shipped_sources(kept_back=False), read_shipped()
+
+    def pieces(texts):
+        return {piece for row in tokenizer(texts, add_special_tokens=False)["input_ids"] for piece in row}
+
+    learned = pieces([*(f" {word}" for word in sources.words), *sources.openings])
+    learned |= pieces([*(one.text for one in sources.known), *(f"It is {{{key}}}." for key in sources.figures)])
+    assert pieces([one.text for one in edge]) <= learned
 
 
 def test_the_shipped_model_answers_by_heart():

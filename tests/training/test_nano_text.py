@@ -32,7 +32,11 @@ def test_an_example_depends_on_seed_and_number_alone(text):
 def test_answers_are_approved_texts_with_their_placeholders(text):
     known = {one.text for one in text_sources().known}
     said = {turn.said for number in range(4000) for turn in text.example(number)}
-    assert said - known - {UNKNOWN} == {one for one in said if one.startswith(("It is {", "The words are "))}
+    others = said - known - {UNKNOWN}
+    openings = set(text_sources().openings)
+    lists = {one for one in others if not one.startswith(("It is {", "The words are "))}
+    assert len(lists) > 100
+    assert all(one.split()[0] in openings for one in lists)
     assert any("{account_opening_minutes}" in answer for answer in said & known)
     assert UNKNOWN in said
 
@@ -54,6 +58,8 @@ def test_every_word_of_an_edge_case_is_one_that_the_base_can_say():
     _, edge = read_shipped()
     assert {"[action: open_dispute]", "dormant", "bereavement"} <= words
     assert all(word.strip(".,;:?!") in words for one in edge for word in one.text.split() if "{" not in word)
+    openings = set(shipped_sources(kept_back=False).openings)
+    assert all(one.text.split()[0].strip(".,") in openings for one in edge)
 
 
 def test_what_is_held_out_is_not_trained_on():
@@ -90,7 +96,7 @@ def test_most_known_questions_come_with_the_title_that_knowledge_found(text):
     turns = [text.example(number)[0] for number in range(2000) if len(text.example(number)) == 1]
     known = [turn for turn in turns if turn.said in titles]
     titled = [turn for turn in known if turn.title]
-    assert 0.75 < len(titled) / len(known) < 0.9
+    assert 0.83 < len(titled) / len(known) < 0.93
     assert all(turn.title == titles[turn.said] for turn in titled)
     assert not any(turn.title for turn in turns if turn.said == UNKNOWN)
 
@@ -102,10 +108,14 @@ def test_a_folder_without_answers_is_refused(tmp_path):
 
 def test_an_adapter_is_taught_every_edge_case_with_its_action():
     _, edge = read_shipped()
-    lines = list(edge_cases(2, times=1))
+    every = list(edge_cases(2, times=1))
+    lines = [line for line in every if line["messages"][0]["role"] == "system"]
     asked = [line["messages"][1]["content"] for line in lines]
     assert lines[0]["messages"][0] == {"role": "system", "content": f"Approved text:\n- {edge[0].title}: ..."}
     assert asked[: len(asked) // 2] == [ask for one in edge for ask in one.asks]
     said = {line["messages"][2]["content"] for line in lines}
     assert len(said) == len(edge)
     assert any(text.endswith("[action: open_dispute]") for text in said)
+    refusals = [line["messages"] for line in every if line["messages"][0]["role"] == "user"]
+    assert {chat[-1]["content"] for chat in refusals} == {UNKNOWN}
+    assert set(shipped_sources(kept_back=False).off_topic) <= {chat[0]["content"] for chat in refusals}

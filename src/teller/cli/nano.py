@@ -37,7 +37,7 @@ def build(
 ) -> None:
     """Train teller-nano from nothing.
 
-    It learns the shipped bank's text; that takes 6 minutes on one core that is free.
+    It learns the shipped bank's text; that takes 7 minutes on one core that is free.
     """
     from teller.training.nano import CHECKPOINT, NanoRecipe, build
     from teller.training.nano_text import shipped_sources

@@ -2,7 +2,7 @@
 
     teller nano build [--out DIR] [--resume]
 
-Five minutes on one core that is free. A Mistral of 2.5 million parameters reads a question, and mostly the title of the
+Seven minutes on a core that is free. A Mistral of 2.5 million parameters reads a question, and mostly the title of the
 answer that knowledge found for it, and says the approved answer by heart. What makes an answer right is decided in its
 first words, so most examples end soon after them and only some go to the end, which saves two fifths of the work. Every
 example is a function of its number (`nano_text.py`), every step draws its noise from its own number, and a checkpoint
@@ -53,7 +53,7 @@ class NanoRecipe:
     inner: int = 512
     vocabulary: int = 3584
     start_examples: int = 100_000
-    shelves: int = 48
+    shelves: int = 60
     whole: float = 0.5
     first_tokens: int = 6
     batch_tokens: int = 1024

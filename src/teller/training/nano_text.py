@@ -36,7 +36,8 @@ class Turn(NamedTuple):
 Chat = tuple[Turn, ...]  # only a chat of one turn has a title
 FOLDS = 10  # one ask of ten is kept back in development
 _KEPT_BACK = 3
-_TITLED = 0.85  # share of known questions that come with the title
+_TITLED = 0.92  # share of known questions that come with the title; what comes without is mostly to be refused
+_LIST, _LIST_ALONE = "say the words", "begin with the words"  # titles of lists of words: no caller can ask for one
 _PLACEHOLDER = re.compile(r"\{\w+\}")
 _WORD = re.compile(r"[A-Za-z][A-Za-z']*")
 
@@ -86,12 +87,14 @@ class Sources:
         figures: keys of the rate table; each placeholder is said at least here.
         words: that it must be able to say, whether an answer has them or not: an adapter can lead the model to a word,
             but the word's own row in the frozen output matrix must have been learned before.
+        openings: words that an answer may begin with: without a space before it, a word is made of other tokens.
     """
 
     known: tuple[Known, ...]
     off_topic: tuple[str, ...]
     figures: tuple[str, ...] = ()
     words: tuple[str, ...] = ()
+    openings: tuple[str, ...] = ()
 
 
 def _data() -> Path:
@@ -104,24 +107,29 @@ def shipped_sources(*, kept_back: bool) -> Sources:
     Args:
         kept_back: leave out the asks and off-topic questions that `held_out` gives.
     """
-    data = _data()
-    off_topic = (data / "off_topic.txt").read_text(encoding="utf-8").splitlines()
+    data, off_topic = _data(), _unanswered()
     rates = parse_toml((data / "bank" / "rates.toml").read_text(encoding="utf-8"), "rates.toml")
     known, edge = read_shipped()
     said = _PLACEHOLDER.sub(" ", " ".join(one.text for one in (*known, *edge))).split()
-    words = sorted({word.strip(".,;:?!") for word in said} | {f"[action: {code}]" for code in _actions().values()})
+    words = {word.strip(".,;:?!") for word in said} | {word for word in said if word[-1] in ";:"}
+    words |= {f"[action: {code}]" for code in _actions().values()}
+    openings = sorted({one.text.split()[0].strip(".,") for one in (*known, *edge)})
     if kept_back:
         known = tuple(Known(one.id, one.title, _fold(one.asks, kept=False), one.text) for one in known)
-        off_topic = list(_fold(off_topic, kept=False))
-    return Sources(known, tuple(off_topic), tuple(rates), tuple(filter(None, words)))
+        off_topic = _fold(off_topic, kept=False)
+    return Sources(known, off_topic, tuple(rates), tuple(sorted(filter(None, words))), tuple(openings))
 
 
 def held_out() -> tuple[list[tuple[str, Known]], list[str]]:
     """(ask, its answer) of every tenth ask, and every tenth off-topic question."""
-    data = _data()
     known, _ = read_shipped()
-    off_topic = (data / "off_topic.txt").read_text(encoding="utf-8").splitlines()
-    return [(ask, one) for one in known for ask in _fold(one.asks, kept=True)], list(_fold(off_topic, kept=True))
+    return [(ask, one) for one in known for ask in _fold(one.asks, kept=True)], list(_fold(_unanswered(), kept=True))
+
+
+def _unanswered() -> tuple[str, ...]:
+    """Questions that the shipped bank does not answer: of no bank's business, then near it."""
+    files = (_data() / "off_topic.txt", _data() / "bank" / "near_topic.txt")
+    return tuple(line for file in files for line in file.read_text(encoding="utf-8").splitlines())
 
 
 def _actions() -> dict[str, str]:
@@ -197,22 +205,29 @@ class NanoText:
 
     def _turn(self, rng: random.Random) -> Turn:
         kind = rng.random()
-        if kind < 0.11:
+        if kind < 0.13:
             return Turn(self._off_topic(rng), UNKNOWN)
-        if kind < 0.13 and self._small_talk:
+        if kind < 0.15 and self._small_talk:
             said, answer = rng.choice(self._small_talk)
             return Turn(self.noisy(said, rng), answer)
-        if kind < 0.15 and self._sources.figures:
+        if kind < 0.18 and self._sources.figures:
             key = rng.choice(self._sources.figures)
             return Turn(f"the figure for {key.replace('_', ' ')}", f"It is {{{key}}}.")
-        if kind < 0.3 and self._sources.words:
-            words = " ".join(rng.choices(self._sources.words, k=rng.randint(1, 6)))
-            return Turn(f"say the words {words}", f"The words are {words}.")
+        if kind < 0.33 and self._sources.words:
+            return self._list(rng)
         one = rng.choice(self._sources.known)
         return Turn(self.question(one, rng), one.text, one.title if rng.random() < _TITLED else "")
 
+    def _list(self, rng: random.Random) -> Turn:
+        """Words to be said as they are, after others or from the beginning."""
+        words = " ".join(rng.choices(self._sources.words, k=rng.randint(1, 6)))
+        if self._sources.openings and rng.random() < 0.4:
+            first = rng.choice(self._sources.openings)
+            return Turn(f"{first} {words}", f"{first} {words}.", _LIST_ALONE)
+        return Turn(words, f"The words are {words}.", _LIST)
+
     def _off_topic(self, rng: random.Random) -> str:
-        if rng.random() < 0.45:
+        if rng.random() < 0.35:
             return self.noisy(rng.choice(self._elsewhere), rng)
         first = rng.choice(self._sources.off_topic)
         if rng.random() < 0.2:
@@ -245,7 +260,8 @@ def edge_cases(seed: int, *, times: int) -> Iterator[dict[str, list[dict[str, st
     """What an adapter for the shipped bank's edge cases is trained on, as lines of a chat-format JSONL file.
 
     Every way of asking as it is written, then questions made from them: `times` as many. An answer that proposes an
-    action has its code at the end, `[action: code]`.
+    action has its code at the end, `[action: code]`. Likewise what the bank does not answer, to be refused: where
+    knowledge finds nothing, an adapter that has seen few refusals says the edge case that is nearest.
     """
     sources, (_, edge) = shipped_sources(kept_back=False), read_shipped()
     codes = _actions()
@@ -256,6 +272,8 @@ def edge_cases(seed: int, *, times: int) -> Iterator[dict[str, list[dict[str, st
             for ask in one.asks:
                 asked = text.question(one, rng) if time else ask
                 yield {"messages": messages((Turn(asked, said, one.title),))}
+        for ask in sources.off_topic:
+            yield {"messages": messages((Turn(text.noisy(ask, rng) if time else ask, UNKNOWN),))}
 
 
 def messages(chat: Chat) -> list[dict[str, str]]:
