@@ -7,24 +7,26 @@ A rule that is unsure takes out: a placeholder too many costs an answer, a card 
 | [card] | 12 to 19 digits in an issuer's range, with a right check digit; 6 and more after "card" | ISO/IEC 7812-1 |
 | [cvv] | 3 or 4 digits beside "security code", "cvv", "on the back" | PCI DSS 3.2.1, req. 3.2 |
 | [pin] | 4 to 12 digits beside "PIN" | ISO 9564-1 |
-| [code] | 4 to 10 digits beside "code", "passcode", "OTP" | RFC 4226 section 5.3 has 6 to 8 |
+| [code] | 4 to 10 digits, or letters with digits, beside "code", "passcode", "OTP" | RFC 4226 section 5.3 has 6 to 8 |
 | [iban] | a country's code and length, or 10 and more digits after one | ISO 13616, ISO 7064 mod 97-10 |
 | [sort-code] | 6 digits after "sort code", or 12-34-56 | UK: Pay.UK sort code |
 | [account] | 8 digits, or 6 to 17 after "account" | UK: 8 digits; Nacha: at most 17 |
-| [phone] | 10 or 11 digits from 0, 8 and more after +, or 6 and more after "phone" | ITU-T E.164, Ofcom |
+| [phone] | 10 or 11 digits from 0, 8 and more after +, or 6 and more after "phone" | ITU-T E.164; 080 and 03: Ofcom |
 | [number] | other 6 digits and more in a row; 13 and more however parted | a misheard card is still a card |
 | [dob] | a date of the calendar near "born", "birth", "birthday" | |
 | [email] | written, or spoken "at ... dot com" | RFC 5322 section 3.4.1, without quoted mailboxes |
-| [postcode] | UK shapes | BS 7666-0 |
-| [address] | a house number, one to three words and a kind of street | |
-| [ni] | two letters, six digits, A to D | HMRC NIM39110 |
+| [postcode] | UK shapes, also letter by letter; 4 to 9 digits after "postcode", "zip" | BS 7666-0 |
+| [address] | a house number, one to three words and a kind of street; what follows "my address is" and a number | |
+| [ni] | two letters, six digits, A to D; 4 to 9 digits after "social security" | HMRC NIM39110 |
 | [passport] | 6 to 9 digits, or letters with 6 digits, after "passport" | ICAO Doc 9303: at most 9 characters |
-| [name] | what follows "my name is", "I'm", "this is" and the like | |
-| [password] | what follows "my password is", "memorable word is" | |
+| [name] | what follows "my name is", "I'm", "this is" and the like; letters after "name", "surname", "spelled" | |
+| [password] | what follows "my password is", "memorable word is", "security answer is", "first school was" | |
+| [username] | what follows "user name is", "login is" | |
 
 Spoken numbers count as digits ("double four", "oh", "fifty six"), and signs and hesitations between digits do not part
-them. Amounts, rates, terms, dates and the last four digits of a card stay: they are the question's values. Not found:
-names that nothing introduces, numbers given over several turns, and fewer than 12 digits in groups that phrases part.
+them. Amounts, rates, terms, dates and the last four digits of a card stay: they are the question's values; so do
+freephone and 03 numbers that nobody calls their own, which are the bank's. Not found: names that nothing introduces,
+numbers given over several turns, and fewer than 12 digits in groups that phrases part.
 """
 
 from __future__ import annotations
@@ -34,7 +36,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from teller.redaction import digits, letters, people
+from teller.redaction import digits, letters, people, places, told
 from teller.redaction.cleaning import MAX_CHARACTERS, clean
 from teller.redaction.scene import Scene, Secret, look
 from teller.turn import Question, Redaction, Transcript, Value, ValueKind
@@ -104,6 +106,8 @@ def _secrets(scene: Scene) -> list[Secret]:
 
 def _candidates(scene: Scene) -> Iterable[Secret]:
     """What the rules find, the surest first."""
+    yield from told.find(scene)
+    yield from places.find(scene)
     yield from letters.find(scene)
     yield from people.births(scene)
     yield from digits.find(scene)

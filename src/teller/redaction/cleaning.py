@@ -18,6 +18,7 @@ _DASHES = dict.fromkeys("‐‑‒–—―−﹘﹣－", "-") | {"⁄": "/"}
 _SAME = str.maketrans(_QUOTES | _DASHES)
 _FRACTIONS = {"½": "5", "¼": "25", "¾": "75"}
 _AFTER_DIGIT = re.compile(r"(?<=\d)([½¼¾])")
+_BRACKETED = re.compile(r"[\[(] ?(at|dot) ?[\])]", re.IGNORECASE)  # "name [at] host [dot] com"
 _HIDDEN = frozenset({"Cc", "Cf", "Co", "Cn", "Cs", "Me"})  # control, format, private, unassigned, surrogate, enclosing
 
 
@@ -33,6 +34,8 @@ def clean(text: str) -> str:
     while text != before:  # what is dropped can join what it parted; settles within three rounds
         before = text
         text = " ".join(_plain(text).split())
+        if "[" in text or "(" in text:
+            text = " ".join(_BRACKETED.sub(r" \1 ", text).split())
     if not text:
         raise InputError("the question is empty: say or type at least one word")
     if len(text) > MAX_CHARACTERS:

@@ -64,6 +64,8 @@ _CUES = (
     *_cues("phone", range(6, 16), "phone", "mobile", "telephone", "tel", "phone number", "mobile number"),
     *_cues("phone", range(6, 16), "call me", "ring me", "text me", "reach me"),
     *_cues("passport", range(6, 10), "passport", "passport number"),
+    *_cues("ni", range(4, 10), "social", "social security", "social security number", "ssn"),
+    *_cues("postcode", range(4, 10), "postcode", "post code", "postal code", "zip", "zip code"),
     *_cues("card", range(6, 20), "card", "card number", "pan", "long number", "digit number"),
 )
 _BY_LAST_WORD = {
@@ -71,8 +73,8 @@ _BY_LAST_WORD = {
     for last in {cue.words[-1] for cue in _CUES}
 }
 _OTHER_CODES = word_set(
-    "area bic country currency dial dialing dialling discount error iata merchant offer post product promo "
-    "promotional qr reason referral status swift tax transaction voucher zip"
+    "area bic country currency dial dialing dialling discount error iata merchant offer product promo "
+    "promotional qr reason referral status swift tax transaction voucher"
 )
 _EXACT = {"sort-code": 6, "account": 8}  # digits after which another number may follow at once
 _FARTHEST_CUE = 8
@@ -84,7 +86,10 @@ _FEWEST_DIGITS = {  # of a secret, by the last word of its cues: the words befor
 _AFTER_DIGITS = word_set(") * , um uh er")
 _IS = word_set("is was are 's : = it's its as be number no to now currently reads i got me sent said says on")
 # Said plainly, these are what they are, though they look like a date or an amount.
-_OWN = frozenset({"pin", "cvv", "code", "dob", "sort-code"})
+_OWN = frozenset({"pin", "cvv", "code", "dob", "sort-code", "ni", "postcode"})
+# Freephone and 03 numbers are given to organisations, not to people: Ofcom, National Telephone Numbering Plan.
+_OF_ORGANISATIONS = ("080", "03")
+_MINE = word_set("my mine me i'm our account customer")
 
 
 def find(scene: Scene) -> Iterator[Secret]:
@@ -98,7 +103,10 @@ def find(scene: Scene) -> Iterator[Secret]:
     secrets = [secret for run in stretches if len(_joined(run)) >= fewest for secret in _in_run(scene, run)]
     yield from secrets
     taken = {position for secret in secrets for position in range(secret.start, secret.end)}
-    yield from _scattered([atom for run in stretches for atom in run if atom.start not in taken])
+    left = [atom for run in stretches for atom in run if atom.start not in taken]
+    yield from _scattered(left)
+    if left and {secret.kind for secret in secrets} == {"number"}:
+        yield from _last_group([atom for run in stretches for atom in run if atom.start in taken], left)
 
 
 def _in_run(scene: Scene, run: Sequence[Atom]) -> Iterator[Secret]:
@@ -116,6 +124,16 @@ def _scattered(atoms: Sequence[Atom]) -> Iterator[Secret]:
     spelled = sum(len(atom.digits) for atom in groups if atom.is_spelled)
     if len(_joined(groups)) >= _SHORTEST_CARD and spelled >= _SHORTEST_SECRET:
         for atom in groups:
+            yield _secret("number", [atom])
+
+
+def _last_group(taken: Sequence[Atom], left: Sequence[Atom]) -> Iterator[Secret]:
+    """The "last four" of a number whose other groups were said before: with them it is as long as a card."""
+    if len(_joined(taken)) < _SHORTEST_CARD - 4:
+        return
+    for atom in left:
+        tail = atom.value is ValueKind.ID_TAIL or (atom.one_by_one and atom.value is None)
+        if tail and len(atom.digits) in {3, 4, 5}:  # "(last) four 7063" is heard as one number
             yield _secret("number", [atom])
 
 
@@ -195,8 +213,10 @@ def _parts(scene: Scene, run: Sequence[Atom]) -> Iterator[list[Atom]]:
     """A run cut where "and" or a comma parts what is not said digit by digit, and where amounts and values stand."""
     part: list[Atom] = []
     labelled = bool(run) and bool(_cue_before(scene, run[0].first) or _cue_after(scene, run[-1].first))
+    own = False
     for atom in run:
-        stays = (atom.amount or atom.value is not None) and not _is_own(scene, atom)
+        own = _is_own(scene, atom) or (own and atom.value is ValueKind.DATE and atom.parted is Parted.NOT)
+        stays = (atom.amount or atom.value is not None) and not own
         if part and (stays or not (labelled or _is_joined(part[-1], atom))):
             yield part
             part = []
@@ -215,16 +235,21 @@ def _is_joined(before: Atom, atom: Atom) -> bool:
 
 def _is_own(scene: Scene, atom: Atom) -> bool:
     """Whether a cue beside a number says what it is, though it reads as a date or a time: "my pin is 2019"."""
-    if atom.value not in {ValueKind.DATE, ValueKind.TIME, ValueKind.MONEY, None}:
+    if atom.value not in {ValueKind.DATE, ValueKind.TIME, ValueKind.MONEY, ValueKind.ID_TAIL, None}:
         return False
     cue = _cue_before(scene, atom.first, near=True) or _cue_after(scene, atom.first)
-    return cue is not None and cue.kind in _OWN and len(atom.digits) in cue.lengths
+    if cue is None or cue.kind not in _OWN:
+        return False
+    in_twos = cue.kind == "sort-code" and atom.value is ValueKind.DATE and len(atom.digits) == 2  # 07-01-16
+    return in_twos or len(atom.digits) in cue.lengths
 
 
 def _named(scene: Scene, part: Sequence[Atom]) -> Iterator[Secret]:
     """A part of a run by its kind, if it is a secret."""
     digits = _joined(part)
     cue = _cue_before(scene, part[0].first) or _cue_after(scene, part[-1].first)
+    if _is_of_organisation(digits) and (cue is None or cue.kind == "phone") and _MINE.isdisjoint(scene.said):
+        return
     amounts = all(atom.is_round and not atom.one_by_one for atom in part)
     if cue is not None and (cue.kind in _OWN or not amounts):
         exact = _prefix(part, _EXACT.get(cue.kind, 0))
@@ -234,10 +259,18 @@ def _named(scene: Scene, part: Sequence[Atom]) -> Iterator[Secret]:
                 yield from _named(scene, part[exact:])
             return
         if len(digits) in cue.lengths:
-            yield _secret(cue.kind, part)
+            yield (
+                _by_shape(scene, part, digits)
+                if cue.kind == "phone" and _has_plus(scene, part)
+                else _secret(cue.kind, part)
+            )
             return
     if len(digits) >= _SHORTEST_SECRET and not amounts:
         yield _by_shape(scene, part, digits)
+
+
+def _is_of_organisation(digits: str) -> bool:
+    return digits.startswith(_OF_ORGANISATIONS) and len(digits) in {10, 11}
 
 
 def _prefix(part: Sequence[Atom], length: int) -> int:
@@ -253,7 +286,7 @@ def _prefix(part: Sequence[Atom], length: int) -> int:
 def _by_shape(scene: Scene, part: Sequence[Atom], digits: str) -> Secret:
     """The kind of digits that no word explains: a telephone, a sort code, an account of eight digits, or a number."""
     first = part[0].first
-    plus = scene.word(first - 1) in {"+", "plus"}
+    plus = _has_plus(scene, part)
     international = 8 <= len(digits) <= 15 if plus else digits.startswith("00") and 10 <= len(digits) <= 17
     national = digits[0] == "0" and len(digits) in {10, 11}
     lengths = [len(atom.digits) for atom in part]
@@ -263,6 +296,10 @@ def _by_shape(scene: Scene, part: Sequence[Atom], digits: str) -> Secret:
     if lengths == [2, 2, 2]:
         return _secret("sort-code", part)
     return _secret("account" if len(digits) == 8 else "number", part)
+
+
+def _has_plus(scene: Scene, part: Sequence[Atom]) -> bool:
+    return scene.word(part[0].first - 1) in {"+", "plus"}
 
 
 def _cue_before(scene: Scene, i: int, *, near: bool = False) -> _Cue | None:

@@ -1,4 +1,4 @@
-"""Personal data with letters in it: e-mail, IBAN, postcode, national insurance and passport numbers, passwords."""
+"""Personal data with letters in it: e-mail, IBAN, postcode, national insurance and passport numbers."""
 
 from __future__ import annotations
 
@@ -60,50 +60,27 @@ _POSTCODE = re.compile(  # UK: the shapes of BS 7666-0
 )
 _ORDINAL = re.compile(r"1st|2nd|3rd|[04-9]th")
 _PASSPORT = re.compile(r"(?=(?:.*\d){6})[a-z0-9]{7,10}")
-_SECRET_WORDS = frozenset({("password",), ("memorable", "word"), ("secret", "word"), ("memorable", "place")})
-
-_CUES = frozenset({"@", "at", "password", "word", "place"})
-_NOT_SAID = word_set(
-    "wrong incorrect not expired forgotten lost locked required needed correct safe stolen invalid weak"
-)
+_CUES = frozenset({"@", "at"})
 
 
 def find(scene: Scene) -> Iterator[Secret]:
     """Secrets with letters in them."""
     if not _CUES.isdisjoint(scene.said):
         for i, item in enumerate(scene.items):
-            text = item.text
-            if text in {"@", "at"}:
+            if item.text in _CUES:
                 yield from _email(scene, i)
-            if text in {"password", "word", "place"}:
-                yield from _password(scene, i)
     if scene.has_numbers:  # each of these has digits
-        texts = [_text(item) for item in scene.items]
+        texts = [spelled(item) for item in scene.items]
         yield from _ibans(scene, texts)
         yield from _chunked(scene)
         yield from _national_insurance(scene, texts)
 
 
-def _text(item: Item) -> str:
+def spelled(item: Item) -> str:
     """An item as it is spelled: digits for a number, one letter for "november", else its text."""
     if item.number is not None:
         return item.number.digits
     return _SPELLING.get(item.text, item.text)
-
-
-def _password(scene: Scene, i: int) -> Iterator[Secret]:
-    """The word after "my password is"."""
-    named = (scene.word(i),) in _SECRET_WORDS or (scene.word(i - 1), scene.word(i)) in _SECRET_WORDS
-    if not named or scene.word(i + 1) not in {"is", ":", "was"} or i + 2 >= len(scene.items):
-        return
-    first = scene.items[i + 2]
-    after = i + 3
-    while after < len(scene.items) and scene.items[after].glued and scene.items[after].text not in {".", ",", "?"}:
-        after += 1
-    digits = any(char.isdecimal() for char in scene.text[first.start : scene.items[after - 1].end])
-    told = after == len(scene.items) or scene.items[after].text in {".", ",", "and", "?", "can", "but"}
-    if _text(first).isalnum() and (digits or after > i + 3 or told) and first.text not in _NOT_SAID:
-        yield Secret("password", first.start, scene.items[after - 1].end)
 
 
 def _email(scene: Scene, i: int) -> Iterator[Secret]:
@@ -122,11 +99,11 @@ def _domain(scene: Scene, i: int) -> tuple[int, str]:
     """The index after a domain at i, 0 if there is none, and the name of its host: "gmail dot com", "hot mail.com"."""
     j, host = i, ""
     while j < min(i + 5, len(scene.items)) and scene.word(j) not in {"dot", "."}:
-        if not _text(scene.items[j]).isalnum():
+        if not spelled(scene.items[j]).isalnum():
             hyphen = scene.items[j].text in {"-", "dash", "hyphen"} and j > i
             if not hyphen:
                 return 0, ""
-        host += _text(scene.items[j])
+        host += spelled(scene.items[j])
         j += 1
     after = 0
     while j > i and j + 1 < len(scene.items) and scene.word(j) in {"dot", "."} and scene.word(j + 1).isalpha():
@@ -149,8 +126,8 @@ def _mailbox(scene: Scene, i: int, *, greedy: bool) -> tuple[int, bool]:
         if item.is_placeholder or (item.text in _NOT_MAILBOX and not glued and not (joint and first < i)):
             break
         linked = joint or glued or scene.word(k + 1) in _MAIL_JOINS or first == i
-        short = len(_text(item)) == 1 or item.number is not None
-        if not (linked or greedy or short) or not (joint or _text(item).isalnum()):
+        short = len(spelled(item)) == 1 or item.number is not None
+        if not (linked or greedy or short) or not (joint or spelled(item).replace("'", "").isalnum()):
             break
         joined = joined or joint or item.number is not None
         first = k

@@ -45,6 +45,11 @@ class Scene:
         """The item at i in lower case; empty for numbers, placeholders and outside the text."""
         return self.plain[i] if 0 <= i < len(self.plain) else ""
 
+    def ends(self, i: int, phrase: tuple[str, ...]) -> bool:
+        """Whether a phrase ends with item i; numbers count as they were said ("first")."""
+        first = i + 1 - len(phrase)
+        return first >= 0 and [item.text for item in self.items[first : i + 1]] == list(phrase)
+
     def without(self, secrets: Sequence[Secret], catalogue: Catalogue) -> Scene:
         """The scene with secrets, in order, taken out."""
         return look(self.text, list(_replaced(self.words, secrets)), catalogue)

@@ -1,0 +1,106 @@
+"""What a caller gives after saying what it is: passwords, security answers, user names, codes with letters."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from teller.redaction.scene import Scene, Secret
+from teller.values.reading import word_set
+
+_CUES = {  # by their last word: the words before it, the longest first, and the kind
+    "password": (((), "password"),),
+    "passphrase": (((), "password"),),
+    "phrase": ((("pass",), "password"),),
+    "word": ((("memorable",), "password"), (("secret",), "password"), (("security",), "password")),
+    "place": ((("memorable",), "password"),),
+    "date": ((("memorable",), "password"),),
+    "answer": ((("memorable",), "password"), (("secret",), "password"), (("security",), "password")),
+    "pet": ((("first",), "password"),),
+    "school": ((("first",), "password"),),
+    "teacher": ((("first",), "password"),),
+    "username": (((), "username"),),
+    "name": ((("user",), "username"), (("login",), "username")),
+    "id": ((("user",), "username"), (("login",), "username")),
+    "login": (((), "username"),),
+    "code": (((), "code"),),
+    "passcode": (((), "code"),),
+    "otp": (((), "code"),),
+}
+_SAID = frozenset(_CUES) | {f"{word}'s" for word in _CUES}
+_IS = frozenset({"is", "was", ":", "="})
+_FILLERS = word_set("um uh er now actually")
+_ENDS = word_set(". , ? ! ; and but can could please so because thanks what why how")
+_LONGEST_ANSWER = 6  # words
+_SHORTEST_CODE, _LONGEST_CODE = 4, 12
+_NOT_SAID = word_set(
+    "a also already always an asked being blocked changed compromised correct different disabled expired fine for "
+    "forgotten gone hard in incorrect invalid it known locked long lost missing my needed never new no not old on "
+    "only out private protected rejected required reset safe same saved secret secure short still stolen stored "
+    "that the this too unknown very weak what where wrong your"
+)
+
+
+def find(scene: Scene) -> Iterator[Secret]:
+    """Secrets that are introduced by what they are."""
+    if _SAID.isdisjoint(scene.said):
+        return
+    for i, word in enumerate(scene.plain):
+        if word in _SAID:
+            yield from _after_cue(scene, i)
+
+
+def _after_cue(scene: Scene, i: int) -> Iterator[Secret]:
+    """What stands after "my password is"; item i is the last word of what it is called."""
+    kind = _kind(scene, i)
+    is_said = scene.plain[i].endswith("'s")
+    first = i + 1
+    while scene.word(first) in _FILLERS or (not is_said and scene.word(first) in _IS):
+        is_said = is_said or scene.word(first) in _IS
+        first += 1
+    if not kind or first >= len(scene.items) or scene.plain[first] in _ENDS:
+        return
+    after = _after_answer(scene, first) if is_said and kind != "code" else 0
+    if not after and (is_said or kind != "code") and _is_mixed(scene, first):
+        after = _after_chunk(scene, first)
+    if after:
+        yield Secret(kind, scene.items[first].start, scene.items[after - 1].end)
+
+
+def _kind(scene: Scene, i: int) -> str:
+    for before, kind in _CUES[scene.plain[i].removesuffix("'s")]:
+        if scene.ends(i - 1, before):
+            return kind
+    return ""
+
+
+def _after_answer(scene: Scene, first: int) -> int:
+    """The index after an answer that ends its clause, or is one string with digits or signs; 0 if it is no answer."""
+    if scene.word(first) in _NOT_SAID or scene.items[first].is_placeholder:
+        return 0
+    chunk = _after_chunk(scene, first)
+    after = chunk
+    while after < len(scene.items) and scene.plain[after] not in _ENDS and not scene.items[after].is_placeholder:
+        after += 1
+    verbal = after > first + 1 and scene.word(first).endswith(("ing", "ed", "ly"))
+    if after - first <= max(_LONGEST_ANSWER, chunk - first) and not verbal:
+        return after
+    written = scene.text[scene.items[first].start : scene.items[chunk - 1].end]
+    return chunk if any(not char.isalpha() for char in written) else 0
+
+
+def _after_chunk(scene: Scene, first: int) -> int:
+    """The index after what is written as one string from an item on, without the signs that end it."""
+    after = first + 1
+    while after < len(scene.items) and scene.items[after].glued:
+        after += 1
+    while after > first + 1 and scene.plain[after - 1] in {".", ",", "?", ";", ":", ")"}:
+        after -= 1
+    return after
+
+
+def _is_mixed(scene: Scene, first: int) -> bool:
+    """Whether a string has digits and letters, as codes and user names have and words have not."""
+    written = scene.text[scene.items[first].start : scene.items[_after_chunk(scene, first) - 1].end]
+    plain = [char for char in written if char.isalnum()]
+    digits = sum(char.isdecimal() for char in plain)
+    return 0 < digits < len(plain) and _SHORTEST_CODE <= len(plain) <= _LONGEST_CODE
