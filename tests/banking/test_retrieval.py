@@ -84,3 +84,31 @@ async def test_a_question_that_only_seems_to_lean_on_another_is_taken_by_itself(
 
     assert await found.search(Question("what is my PIN"), after=before) == by_itself
     assert by_itself[0].answer_id == PIN.id
+
+
+async def test_a_correction_is_asked_as_the_whole_question_that_it_puts_right():
+    found = await knowledge(*STRANGE)
+    corrected = await found.search(Question("no I meant the PIN"), after=Asked("what is the code", CARD.id))
+
+    assert corrected == await found.search(Question("what is the PIN"))
+    assert corrected[0].answer_id == PIN.id
+
+
+async def test_what_is_taken_back_in_the_same_breath_is_not_searched_for():
+    found = await knowledge(*STRANGE)
+    said = "I lost my library card, no sorry, my card"
+
+    assert await found.search(Question(said)) == await found.search(Question("I lost my card"))
+
+
+async def test_of_answers_to_what_leans_on_another_the_ones_on_its_topic_come_first():
+    twins = [
+        Approved(f"{topic}.early", "1", "Early", "Repay it early in our app.", ("repay it early",))
+        for topic in ("loans", "mortgages")
+    ]
+    found = Knowledge(twins, ScriptedEmbedder(), FaissIndex, Tuning(min_score=0.0))
+    await found.fill()
+
+    for topic in ("loans", "mortgages"):
+        leaning = await found.search(Question("can I repay it early"), after=Asked("repay early", f"{topic}.rate"))
+        assert leaning[0].answer_id == f"{topic}.early"

@@ -19,6 +19,7 @@ import numpy as np
 from teller.banking.document_search import DocumentSearch, looked_at
 from teller.banking.knowledge import Approved, knowledge_version
 from teller.banking.lexical import LexicalIndex
+from teller.banking.repairs import corrected, without_repairs
 from teller.banking.spelling import Spelling
 from teller.banking.topic import TopicGate, nearest
 from teller.ports import Asked, Embedder, Passage, VectorIndex, Vectors
@@ -31,6 +32,7 @@ _TEXTS = 16  # nearest answers looked at besides
 _LEXICAL = 16  # best by words looked at besides
 _OWN = 0.85  # cosine with a way of asking from which an off-topic question is on topic
 _LEAN = 0.6  # weight of the question before in one that points back to it
+_SAME_TOPIC = 0.3  # of rank, that it gives to answers of the topic of what the one before was told
 _ALONE = 0.1  # surer by more than this, a question is taken by itself after all
 _CHUNK = 64  # texts embedded at once while building: about a second of one core
 _CHUNKS = 2  # at once: an embedder works on one core for each
@@ -192,7 +194,12 @@ class Knowledge:
 
     async def search(self, question: Question, *, limit: int = 5, after: Asked | None = None) -> tuple[Passage, ...]:
         """As `KnowledgeIndex.search`."""
-        text = self._spelling.mended(question.text) if self._spelling else question.text
+        said = self._spelling.mended(question.text) if self._spelling else question.text
+        whole = corrected(said, after.text.rpartition(" / ")[2]) if after else ""
+        found = await self._found(whole, None, limit) if whole else ()
+        return found or await self._found(without_repairs(said), after, limit)
+
+    async def _found(self, text: str, after: Asked | None, limit: int) -> tuple[Passage, ...]:
         if self._spelling and not self._spelling.reads(text) and not self._knows(text):
             return ()  # no word of it means anything here, whatever its vector is near to
         found = await self._answers(text, after, limit)
@@ -237,6 +244,8 @@ class Knowledge:
             f"{text} {after.text}", np.asarray(sum_of_both / np.linalg.norm(sum_of_both), np.float32)
         )
         drawn = [candidate for candidate in drawn if candidate.entry.id != after.answer_id]
+        topic = f"{after.answer_id.partition('.')[0]}."
+        drawn.sort(key=lambda one: -(one.rank + _SAME_TOPIC * one.entry.id.startswith(topic)))
         alone = self.candidates(text, vector)
         surest = max(map(self.certainty, drawn[:1]), default=0.0)
         if alone and alone[0].entry.id != after.answer_id and self.certainty(alone[0]) > surest + _ALONE:
