@@ -92,6 +92,7 @@ def spell(n: int, joint: str = " and ") -> str:
         ("a pound", "1.00 GBP"),
         ("-£20", "-20.00 GBP"),
         ("minus twenty pounds", "-20.00 GBP"),
+        ("I was charged 2.50 for it", "2.50 GBP"),
         ("two fifty a month", "250.00 GBP"),
         ("200 per month", "200.00 GBP"),
         ("transfer 50 to savings", "50.00 GBP"),
@@ -192,6 +193,7 @@ def test_a_term_is_one_length_however_it_is_written(text, canonical):
         ("the last three months", "rel:last-P3M"),
         ("the end of next month", "end:rel:next-month"),
         ("tomorrow morning", "rel:tomorrow:morning"),
+        ("tomorrow in the morning", "rel:tomorrow:morning"),
     ],
 )
 def test_a_date_is_iso_8601_or_stays_as_relative_as_it_was_said(text, canonical):

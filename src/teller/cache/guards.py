@@ -8,84 +8,73 @@ differs. Where words alone do not decide they say nothing; the pair verifier doe
 from __future__ import annotations
 
 import re
-import tomllib
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
-from importlib import resources
-from itertools import chain, pairwise
+from itertools import pairwise
 
 from teller.cache.canonical import canonical_text
-from teller.turn import MissReason, Question, ValueKind
+from teller.cache.english import Turn, load_english
+from teller.cache.reading import Difference, Reading
+from teller.cache.roles import compared_the_other_way, role_difference
+from teller.cache.small_words import modality_difference, time_difference, wording_difference
+from teller.turn import MissReason, Question, Value, ValueKind
 
-_PREFIXES = ("un", "in", "im", "ir", "il", "dis", "non", "de")
+__all__ = ["Difference", "Guards", "Reading", "indifferent_kinds"]
+
+_OF_VERBS = ("un", "dis", "de", "mis")
+_PREFIXES = (*_OF_VERBS, "in", "im", "ir", "il", "non")
 _ASKS = "(?= (?:how|what|why|when|where|which|who|if|whether|about))"
+_AUXILIARY = "(?:is|are|am|was|were|do|does|did|can|could|will|would|should|has|have|had)"
 # Negations that do not touch what is asked.
 _HEDGES = re.compile(
-    r"\b(?:i|we) (?:do|am|was|can|could|did) not (?:sure|know|understand|certain|clear|get|see|figure out|work out|tell"
-    rf"|remember|recall){_ASKS}|\bnot sure{_ASKS}"
+    r"\b(?:do|am|was|can|could|did) not (?:seem to |quite |really |fully )?"
+    rf"(?:sure|know|understand|certain|clear|get|see|figure out|work out|tell|remember|recall){_ASKS}|\bnot sure{_ASKS}"
     r"|\bwhether or not\b|\bor not$|\bif not\b|\bnot only\b|\bwhy not\b|\bno (?:problem|worries|doubt|idea)\b"
-    r"|\b(?:is|does|do|did|can|could|will|would|are|was) (?:it|he|she|they|you|that) not$"
+    r"|\bno (?:wait|sorry|thanks|thank you|i mean)\b|\b(?:no|not) (?:more|less|fewer|later|earlier|longer) than\b"
+    rf"|\b{_AUXILIARY} (?:(?:it|he|she|they|you|that|there) not|not (?:it|he|she|they|you))$"
     r"|^no(?= (?:i|my|the|it|can|how|what)\b)"
 )
-_BE = frozenset({"am", "is", "are", "was", "were", "be", "been", "being", "get", "gets", "got"})
-_PARTICIPLE = re.compile(
-    r".+(?:ed|en|wn|rn|ght|elt|ept|ost|aid|ung|unk|ent|eld|ead|old|ound|ut|it)$"
-    r"|(?:left|made|done|met|won|run|set|shot|understood|begun|hurt|beat|let|sat|dug|stuck|struck)$"
+_DENIED = re.compile(
+    r"\b(?:fail(?:s|ed|ing)?|refus(?:e|es|ed|ing)) to\b|\bstop(?:s|ped)? (?!being\b|paying\b)\w{2,}ing\b"
+    r"|\b(?:all|every\w*|any\w*|no\w*) but\b|\b(?:absence of|far from|free of(?! charge\b| cost\b)|yet to)\b"
 )
-_MAY = re.compile(
-    r"(?:can|may|could|am i (?:allowed|able)|is it (?:possible|allowed|ok|okay)|are (?:we|you|customers) allowed)\b"
+_DENYING = frozenset(
+    {
+        "fail",
+        "fails",
+        "failed",
+        "failing",
+        "refuse",
+        "refuses",
+        "refused",
+        "refusing",
+        "stop",
+        "stops",
+        "stopped",
+        "but",
+    }
+    | {"absence", "far", "free", "yet"}
 )
-_MUST = re.compile(
-    r"(?:must|do (?:i|we|you|customers) (?:have|need) to|am i (?:required|obliged)"
-    r"|is it (?:necessary|required|mandatory|compulsory|obligatory))\b"
-)
-_USED_TO = re.compile(
-    r"(?<!\bis )(?<!\bare )(?<!\bbe )(?<!\bwas )(?<!\bwere )(?<!\bam )(?<!\bget )(?<!\bgetting )\bused? to (?!.{0,3}$)"
-)
+# Bounds of an amount, however they are said.
+_AT_MOST = re.compile(r"\b(?:(?:no|not) (?:more|longer|later) than|at most|(?<!no )(?<!not )(?:less|fewer) than)\b")
+_AT_LEAST = re.compile(r"\b(?:(?:no|not) (?:less|fewer|earlier) than|at least|(?<!no )(?<!not )more than)\b")
+_ONCE = re.compile(r"(?<!\bthan )\bonce (?:a|an|per|every|each)\b")  # not "once it has come"
+_COMPARING = frozenset({"more", "most", "less", "least", "fewer"})
 _PARTICLES = frozenset({"in", "on", "off", "out", "up", "down", "over", "back", "away"})
+# Words that a question of the same content may have or not.
+_LEADING = frozenset(
+    {"going", "gonna", "able", "already", "still", "yet", "ago", "ever", "possible", "allowed", "take", "takes"}
+    | {"instead", "rather", "time", "day", "date", "reason", "colour", "color", "size", "age"}
+)
 _NONE: frozenset[str] = frozenset()
-_KNOWN_WORDS = 8_192  # whose prefixes are remembered
+_KNOWN_WORDS = 8_192  # whose stems are remembered
 # Values that often only tell the circumstances: "it happened on Monday", "for two of my cards", "while in Spain".
 _OF_CIRCUMSTANCE = frozenset({ValueKind.DATE, ValueKind.TIME, ValueKind.DURATION, ValueKind.COUNT, ValueKind.PLACE})
+_ROWS_OF_KIND = {"country": ValueKind.PLACE, "city": ValueKind.PLACE, "day_part": ValueKind.TIME}
 _ENOUGH_VALUES = 4  # with three, answers of a middling margin were right in 92 to 97 % (docs/decisions.md)
+_OTHER_WAY = "compared one way round against the other"
 _Said = tuple[ValueKind, str]
-_HE, _SHE = frozenset({"he", "him", "his", "himself"}), frozenset({"she", "her", "hers", "herself"})
-
-
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """What two questions differ in.
-
-    Attributes:
-        rule: name of the rule, as evidence shows it.
-        found: the two sides, for people to read.
-    """
-
-    rule: str
-    reason: MissReason
-    found: str
-
-
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """A question as the rules read it: made once, compared many times.
-
-    Attributes:
-        words: of the canonical text.
-        names: words with a capital inside a sentence, lower-cased.
-        content: the words that carry the subject, in order.
-        negations: how many negations touch what is asked.
-        phrases: those of the opposites that are of several words and stand in it.
-    """
-
-    question: Question
-    words: tuple[str, ...]
-    names: frozenset[str]
-    content: tuple[str, ...]
-    negations: int
-    phrases: frozenset[str]
 
 
 class Guards:
@@ -96,32 +85,45 @@ class Guards:
     """
 
     def __init__(self, opposites: Iterable[tuple[str, str]] = ()) -> None:
-        words = tomllib.loads(resources.files("teller").joinpath("data/english.toml").read_text("utf-8"))
-        self._small = frozenset(words["small"].split())
-        self._negators = frozenset(words["negators"].split())
-        self._breaks = frozenset(words["breaks"].split())
-        self._before, self._after = frozenset(words["before"].split()), frozenset(words["after"].split())
-        self._opposite: dict[str, set[str]] = {}
-        self._stripped = lru_cache(maxsize=_KNOWN_WORDS)(_stripped)
-        pairs = [tuple(pair) for pair in opposites]
-        self._phrases = [(left, right) for left, right in pairs if " " in left + right]
+        self._english = load_english(opposites)
+        self._stem = lru_cache(maxsize=_KNOWN_WORDS)(self._english.stem)
+        self._facing = lru_cache(maxsize=_KNOWN_WORDS)(self._opposites)
+        kin = frozenset(word for word, (row, _) in self._english.contrasts.items() if row == "kin")
+        counted = self._english.quantities.keys() | self._english.how.keys()
+        self._uncounted = frozenset(map(self._stem, kin | counted | self._english.timed | _LEADING))
+        self._says_no = self._english.negators | self._english.denials
+        self._may_say_no = self._says_no | _DENYING
+        self._contrasting = frozenset(self._english.contrasts)
         self._by_verb: dict[str, dict[str, list[str]]] = {}
-        for phrase in chain.from_iterable(self._phrases):
-            self._by_verb.setdefault(phrase.split()[0], {})[phrase] = phrase.split()[1:]
-        for left, right in [*words["opposites"], *(pair for pair in pairs if " " not in "".join(pair))]:
-            for here, there in ((left, right), (right, left)):
-                for word in here.split():
-                    self._opposite.setdefault(word, set()).update(there.split())
+        for phrase in self._english.phrasal:
+            verb, *particles = phrase.split()
+            self._by_verb.setdefault(verb, {})[phrase] = particles
+        self._verbs = frozenset(self._by_verb)
 
     def read(self, question: Question) -> Reading:
         """Read a question for `difference`."""
+        english = self._english
         line = canonical_text(question.text)
         words = tuple(line.split())
-        negations = 0
-        if not self._negators.isdisjoint(words):
-            negations = sum(word in self._negators for word in _HEDGES.sub(" ", line).split())
-        content = tuple(word for word in words if word not in self._small and word not in self._negators)
-        return Reading(question, words, self._names(question.text), content, negations, self._phrases_in(words))
+        bag = frozenset(words)
+        negations = 0 if self._may_say_no.isdisjoint(bag) else self._negations(line)
+        bound = "" if _COMPARING.isdisjoint(bag) else _bound(line)
+        content = tuple([word for word in words if word not in english.small and word not in english.negators])
+        contrasts = frozenset([english.contrasts[word] for word in bag & self._contrasting])
+        if "once" in bag and not _ONCE.search(line):
+            contrasts -= {english.contrasts["once"]}
+        return Reading(
+            question,
+            words,
+            bag - _COMPARING if bound else bag,
+            self._names(question),
+            content,
+            self._core(words, content),
+            negations,
+            bound,
+            self._phrases_in(words, bag),
+            contrasts,
+        )
 
     def difference(
         self, asked: Reading, stored: Reading, *, indifferent: frozenset[ValueKind] = frozenset()
@@ -133,139 +135,148 @@ class Guards:
             stored: the question of an entry.
             indifferent: kinds of value that the entry's answer is known not to depend on.
         """
-        values = _value_difference(asked, stored, indifferent)
+        some = asked.question.values or stored.question.values
+        values = _value_difference(asked, stored, indifferent) if some else None
         if values or asked.words == stored.words:
             return values
+        if not (asked.words and stored.words):
+            return Difference("words", MissReason.VALUES_DIFFER, "words against none")
         return (
-            self._name_difference(asked, stored)
+            _name_difference(asked, stored)
+            or _contrast(asked, stored, indifferent)
             or self._polarity_difference(asked, stored)
-            or _modality_difference(asked, stored)
-            or self._time_difference(asked, stored)
-            or self._role_difference(asked, stored)
+            or modality_difference(asked, stored)
+            or time_difference(asked, stored, self._english)
+            or role_difference(asked, stored, self._english)
+            or wording_difference(asked, stored, self._english)
         )
 
-    def _name_difference(self, asked: Reading, stored: Reading) -> Difference | None:
-        if not (asked.names and stored.names):
-            return None
-        here, there = asked.names.difference(stored.words), stored.names.difference(asked.words)
-        if not (here and there):
-            return None
-        found = f"{', '.join(sorted(here))} against {', '.join(sorted(there))}"
-        return Difference("names", MissReason.VALUES_DIFFER, found)
+    def _negations(self, line: str) -> int:
+        line = _HEDGES.sub(" ", line)
+        return sum(word in self._says_no for word in line.split()) + len(_DENIED.findall(line))
 
-    def _names(self, text: str) -> frozenset[str]:
-        """Words with a capital inside a sentence, lower-cased; none where capitals mean nothing."""
-        if text == text.lower():
+    def _core(self, words: tuple[str, ...], content: Sequence[str]) -> frozenset[str]:
+        core = frozenset(map(self._stem, content)) - self._uncounted
+        if "how" in words:
+            after = words.index("how") + 1
+            core -= set(map(self._stem, words[after : after + 1]))
+        return core
+
+    def _names(self, question: Question) -> frozenset[str]:
+        """Words with a capital inside a sentence, lower-cased; none where capitals mean nothing, or in a value."""
+        text = question.text
+        rest = text[1:].replace(" I ", " i ").replace(" I'", " i'")
+        if rest == rest.lower():
             return _NONE
+        for value in question.values:
+            if value.kind is not ValueKind.PERSON:
+                text = text[: value.start] + text[value.start : value.end].lower() + text[value.end :]
         words = re.findall(r"[^\W\d_]+|[.!?]", text)
         inside = [word for before, word in pairwise(words) if before not in ".!?" and word not in ".!?"]
         capital = {word.casefold() for word in inside if word[0].isupper()} - {"i"}
-        return _NONE if capital & self._small else frozenset(capital)  # a Headline, or SHOUTED
+        return _NONE if capital & self._english.small else frozenset(capital)  # a Headline, or SHOUTED
 
     def _polarity_difference(self, asked: Reading, stored: Reading) -> Difference | None:
         turns = [f"{asked.negations} against {stored.negations} negations"] * ((asked.negations + stored.negations) % 2)
-        here, there = set(asked.words) - set(stored.words), set(stored.words) - set(asked.words)
-        opposed = len(turns)
-        prefixed: dict[str, set[str]] = {}
-        for other in there:
-            for stem in self._stripped(other):
-                prefixed.setdefault(stem, set()).add(other)
-        for word in sorted(here):
-            facing = (self._opposite.get(word, _NONE) | self._stripped(word)) & there | prefixed.get(word, _NONE)
+        if asked.bound and stored.bound and asked.bound != stored.bound:
+            turns.append(f"{asked.bound} against {stored.bound}")
+        traded = self._traded(asked.bag - stored.bag, stored.bag - asked.bag)
+        phrase = "" if traded else self._opposite_phrase(asked, stored)
+        told = [found for found, turn in traded if turn is Turn.ACTION] or [phrase] * bool(phrase)
+        states = [found for found, turn in traded if turn is Turn.STATE]
+        if told or len(states) > 1:
+            return _turned(told or states)
+        turns += [found for found, _ in traded]
+        if "than" in asked.bag and "than" in stored.bag and compared_the_other_way(asked, stored, self._english):
+            if not turns:
+                return Difference("roles", MissReason.ROLES_DIFFER, _OTHER_WAY)
+            turns.append(_OTHER_WAY)
+        return _turned(turns) if len(turns) % 2 else None
+
+    def _traded(self, here: frozenset[str], there: frozenset[str]) -> list[tuple[str, Turn]]:
+        """Words of one side whose opposites are on the other."""
+        pairs: dict[tuple[str, str], Turn] = {}
+        for one, other in ((here, there), (there, here)):
+            for word in one:
+                facing = self._facing(word)
+                if facing and not other.isdisjoint(facing):
+                    opposite = min(other & facing.keys())
+                    pairs[(word, opposite) if one is here else (opposite, word)] = facing[opposite]
+        found, used = [], set[str]()
+        for pair in sorted(pairs, key=sorted):
+            if used.isdisjoint(pair):  # "correct" and "right" against "wrong" are one opposition
+                found.append((" against ".join(pair), pairs[pair]))
+                used.update(pair)
+        return found
+
+    def _opposites(self, word: str) -> dict[str, Turn]:
+        """Every word that says the opposite; of one that says no, none, for negations are counted apart."""
+        english = self._english
+        if word in self._says_no:
+            return {}
+        prefixes = _PREFIXES if not word.endswith("ing") else _OF_VERBS
+        found: dict[str, Turn] = {word[len(prefix) :]: Turn.STATE for prefix in prefixes if _begins(word, prefix, 4)}
+        for beginning, other in english.twins.items():
+            if _begins(word, beginning, 3):
+                found[other + word[len(beginning) :]] = Turn.ACTION
+        for ending, other in (("ful", "less"), ("less", "ful")):
+            if word.endswith(ending):
+                found[word.removesuffix(ending) + other] = Turn.STATE
+        found |= english.opposites.get(word, {})
+        return {other: turn for other, turn in found.items() if other not in self._says_no}
+
+    def _opposite_phrase(self, asked: Reading, stored: Reading) -> str:
+        for phrase in asked.phrases - stored.phrases:
+            facing = self._english.phrasal[phrase] & stored.phrases - asked.phrases
             if facing:
-                turns.append(f"{word} against {min(facing)}")
-        if len(turns) == opposed:
-            turns += self._opposite_phrase(asked, stored)
-        if len(turns) % 2:
-            return Difference("polarity", MissReason.POLARITY_DIFFERS, "; ".join(turns))
-        return None
+                return f"{phrase} against {min(facing)}"
+        return ""
 
-    def _opposite_phrase(self, asked: Reading, stored: Reading) -> list[str]:
-        if not asked.phrases or not stored.phrases:
-            return []
-        for left, right in self._phrases:
-            for here, there in ((left, right), (right, left)):
-                if {here, there} & asked.phrases == {here} and {here, there} & stored.phrases == {there}:
-                    return [f"{here} against {there}"]
-        return []
-
-    def _phrases_in(self, words: Sequence[str]) -> frozenset[str]:
+    def _phrases_in(self, words: Sequence[str], bag: frozenset[str]) -> frozenset[str]:
         """Phrases whose verb is there with its particle, which may stand apart: "turn off", "turn my card off"."""
-        found = set()
-        for at, word in enumerate(words):
-            for phrase, rest in self._by_verb.get(word, {}).items():
+        found = []
+        for word in bag & self._verbs:
+            at = words.index(word)
+            for phrase, rest in self._by_verb[word].items():
                 particles = [other for other in words[at + 1 :] if other in _PARTICLES]
                 if particles[: len(rest)] == rest:
-                    found.add(phrase)
-        return frozenset(found)
+                    found.append(phrase)
+        return frozenset(found) if found else _NONE
 
-    def _time_difference(self, asked: Reading, stored: Reading) -> Difference | None:
-        before = [bool(self._before & set(reading.words)) for reading in (asked, stored)]
-        after = [bool(self._after & set(reading.words)) for reading in (asked, stored)]
-        if before[0] != before[1] and after[0] != after[1] and before[0] == after[1]:
-            return Difference("time", MissReason.POLARITY_DIFFERS, "before against after")
-        once = [
-            ("used" in r.words or "use" in r.words) and bool(_USED_TO.search(" ".join(r.words)))
-            for r in (asked, stored)
-        ]
-        if once[0] != once[1]:
-            return Difference("time", MissReason.POLARITY_DIFFERS, "once against now")
+
+def _turned(turns: Sequence[str]) -> Difference:
+    return Difference("polarity", MissReason.POLARITY_DIFFERS, "; ".join(turns))
+
+
+def _bound(line: str) -> str:
+    most, least = bool(_AT_MOST.search(line)), bool(_AT_LEAST.search(line))
+    return "" if most == least else "at most" if most else "at least"
+
+
+def _name_difference(asked: Reading, stored: Reading) -> Difference | None:
+    if not (asked.names and stored.names):
         return None
-
-    def _role_difference(self, asked: Reading, stored: Reading) -> Difference | None:
-        here, there = self._ends(asked.words), self._ends(stored.words)
-        if here[0] & there[1] - there[0] or here[1] & there[0] - there[1]:
-            return Difference("direction", MissReason.ROLES_DIFFER, f"from {_said(here)} against from {_said(there)}")
-        people = [[word in _SHE for word in reading.words if word in _SHE | _HE] for reading in (asked, stored)]
-        if people[0] and people[1] and people[0] != people[1]:
-            return Difference("pronouns", MissReason.ROLES_DIFFER, "he against she")
-        if self._swapped(asked, stored):
-            return Difference("roles", MissReason.ROLES_DIFFER, "who does it against whom it is done to")
+    here, there = asked.names - stored.bag, stored.names - asked.bag
+    if not (here and there) or _initials(here, there) or _initials(there, here):
         return None
+    found = f"{', '.join(sorted(here))} against {', '.join(sorted(there))}"
+    return Difference("names", MissReason.VALUES_DIFFER, found)
 
-    def _swapped(self, asked: Reading, stored: Reading) -> bool:
-        passive, other = self._passive(asked.words), self._passive(stored.words)
-        if passive and other:
-            return bool(passive.doer & other.done_to or passive.done_to & other.doer)
-        if passive:
-            return not _does(stored.words, passive)
-        if other:
-            return not _does(asked.words, other)
-        if ("than" in asked.words) != (
-            "than" in stored.words
-        ):  # "is a or b larger" asks what "is a larger than b" asks
-            return False
-        return sorted(asked.content) == sorted(stored.content) and _unlisted(asked) != _unlisted(stored)
 
-    def _ends(self, words: Sequence[str]) -> tuple[set[str], set[str]]:
-        """The content words that follow "from" and those that follow "to", as far as the phrase goes."""
-        ends: tuple[set[str], set[str]] = (set(), set())
-        at: int | None = None
-        for word in words if "from" in words else ():
-            if word in {"from", "to", "into"}:
-                at = 0 if word == "from" else 1
-            elif word in self._breaks:
-                at = None
-            elif at is not None and word not in self._small:
-                ends[at].add(word)
-        return ends
+def _initials(short: frozenset[str], long: frozenset[str]) -> bool:
+    """Whether one name is made of the other's first letters, as NYC is of New York City."""
+    return len(short) == 1 and len(long) > 1 and sorted(min(short)) == sorted(word[0] for word in long)
 
-    def _passive(self, words: Sequence[str]) -> _Passive | None:
-        """Reads "was the land bought by Tyler"; None if there is no such phrase."""
-        for at, word in enumerate(words):
-            if word != "by" or at < 2 or not _PARTICIPLE.match(words[at - 1]) or not _BE & set(words[: at - 1]):
-                continue
-            done_to = frozenset(words[: at - 1]) - self._small
-            doer = frozenset(words[at + 1 : at + 6]) - self._small
-            if done_to and doer:
-                return _Passive(done_to, doer)
+
+def _contrast(asked: Reading, stored: Reading, indifferent: frozenset[ValueKind]) -> Difference | None:
+    """Words that exclude one another where each side has one that the other has not: "breakfast", "dinner"."""
+    if not asked.contrasts or not stored.contrasts or asked.contrasts == stored.contrasts:
         return None
-
-
-@dataclass(frozen=True, slots=True)
-class _Passive:
-    done_to: frozenset[str]
-    doer: frozenset[str]
+    here, there = asked.contrasts - stored.contrasts, stored.contrasts - asked.contrasts
+    for row in sorted({row for row, _ in here} & {row for row, _ in there}):
+        if _ROWS_OF_KIND.get(row) not in indifferent:
+            return Difference("contrast", MissReason.VALUES_DIFFER, f"one {row} against another")
+    return None
 
 
 def indifferent_kinds(readings: Sequence[Reading]) -> frozenset[ValueKind]:
@@ -298,54 +309,34 @@ def _values(reading: Reading, other: Reading, indifferent: frozenset[ValueKind])
     and "does Bo pay Ann". Who does it to whom is for another rule.
     """
     return Counter(
-        (value.kind, value.canonical)
+        _said(value.kind, value.canonical)
         for value in reading.question.values
-        if value.kind not in indifferent
-        and not (value.kind is ValueKind.PERSON and set(value.canonical.split()) <= set(other.words))
+        if value.kind not in indifferent and not _said_in_words(value, other.bag)
     )
+
+
+def _said(kind: ValueKind, canonical: str) -> _Said:
+    """A value as it is compared: "three days ago" may be said as "for three days"."""
+    if kind is ValueKind.DATE and canonical.startswith("rel:-P"):
+        return ValueKind.DURATION, canonical.removeprefix("rel:-")
+    return kind, canonical
+
+
+def _said_in_words(value: Value, other: frozenset[str]) -> bool:
+    """Whether the other side says it in words that are no value there: a name, "twice", "both", "a" for "one"."""
+    if value.kind is ValueKind.PERSON:
+        return other.issuperset(value.canonical.split())
+    if value.kind is not ValueKind.COUNT:
+        return False
+    if value.canonical == "1":
+        return other.isdisjoint({"both", "all", "every"})
+    return value.canonical == "2" and not other.isdisjoint({"twice", "both"})
 
 
 def _listed(values: Counter[_Said]) -> str:
     return ", ".join(f"{kind} {canonical}" for kind, canonical in sorted(values)) or "none"
 
 
-def _stripped(word: str) -> frozenset[str]:
-    if not word.startswith(_PREFIXES):
-        return _NONE
-    return frozenset(
-        word[len(prefix) :] for prefix in _PREFIXES if word.startswith(prefix) and len(word) > len(prefix) + 3
-    )
-
-
-def _modality_difference(asked: Reading, stored: Reading) -> Difference | None:
-    may, must = ([bool(way.match(" ".join(reading.words))) for reading in (asked, stored)] for way in (_MAY, _MUST))
-    if (may[0] and must[1]) or (may[1] and must[0]):
-        return Difference("modality", MissReason.POLARITY_DIFFERS, "may against must")
-    return None
-
-
-def _said(ends: tuple[set[str], set[str]]) -> str:
-    return f"{' '.join(sorted(ends[0])) or '?'} to {' '.join(sorted(ends[1])) or '?'}"
-
-
-def _does(words: Sequence[str], passive: _Passive) -> bool:
-    """Whether an active sentence does not say the reverse of a passive one: the doer comes before the done-to."""
-    doer = [at for at, word in enumerate(words) if word in passive.doer]
-    done_to = [at for at, word in enumerate(words) if word in passive.done_to]
-    return not (doer and done_to) or doer[0] < done_to[0]
-
-
-def _unlisted(reading: Reading) -> list[str]:
-    """Content words in order, but the items of a list ("a, b and c") in the order of the alphabet."""
-    groups: list[list[str]] = []
-    joined = False
-    for word in reading.words:
-        if word in {"and", "or"}:
-            joined = True
-        elif word in reading.content:
-            if joined and groups:
-                groups[-1].append(word)
-            else:
-                groups.append([word])
-            joined = False
-    return [word for group in groups for word in sorted(group)]
+def _begins(word: str, beginning: str, least: int) -> bool:
+    """Whether a word begins so and at least so many letters follow."""
+    return word.startswith(beginning) and len(word) >= len(beginning) + least

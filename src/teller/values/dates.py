@@ -60,6 +60,11 @@ def date(reading: Reading, i: int) -> Found | None:
         found = rule(reading, i)
         if found is not None:
             canonical, after = found
+            after += 2 * (
+                reading.word(after) == "in"
+                and reading.word(after + 1) == "the"
+                and reading.word(after + 2) in _PARTS_OF_DAY
+            )
             part = reading.word(after)
             if part in _PARTS_OF_DAY:  # "tomorrow morning"
                 return Found(ValueKind.DATE, f"{canonical}:{part}", i, after + 1)

@@ -65,8 +65,8 @@ _PAYING = word_set(  # "pay 50 into", "transfer 20 to"
     "withdrew worth"
 )
 _MONEY_BEFORE = _PAYING - {"of"} | word_set(
-    "amount balance cost costs credit debit earn earning exceed fee income limit loan mortgage overdraft price "
-    "salary savings withdrawal"
+    "amount balance charge charged charges charging cost costs credit debit earn earning exceed fee income limit loan "
+    "mortgage overdraft price salary savings withdrawal"
 )
 _LENDING_AFTER = word_set("balance deposit limit loan mortgage overdraft payment refund salary transfer withdrawal")
 _FUNCTION_WORDS = word_set(
