@@ -4,9 +4,10 @@
 
 PATH is what `knowledge.path` names. A line of FILE is {"q", "kind", "ids", "must_say"}: of a "covered" question the ids
 of the documents that answer it and what an answer has one of; "absent" and "off" ones have no answer there and must not
-be answered. Asking back which product is meant is no answer. Everything is asked twice: at once after the first start
-in an empty home, while passages are still being embedded, and again after a second start. A document tells of something
-else if its id without the number at its end is none of the right ones'.
+be answered; of a "which" question it must be asked back which product is meant, which is no answer to others. One that
+leans on another has that one as "after", asked just before in the same call. Everything is asked twice: at once after
+the first start in an empty home, while passages are still being embedded, and again after a second start. A document
+tells of something else if its id without the number at its end is none of the right ones'.
 """
 
 from __future__ import annotations
@@ -71,11 +72,23 @@ class Result:
         families = {_NUMBER.sub("", one) for one in self.item["ids"]}
         return self.answered and _NUMBER.sub("", self.document) not in families
 
+    @property
+    def is_right(self) -> bool:
+        """Whether it was answered, refused or asked back as it should be."""
+        match self.item["kind"]:
+            case "covered":
+                return self.said
+            case "which":
+                return self.asked_back
+            case _:
+                return not self.answered
+
 
 async def ask(bot: Bot, item: Mapping[str, Any]) -> Result:
-    """Ask one question in a call of its own."""
-    events = bot.orchestrator.turn(Transcript(item["q"]), bot.new_call(), speak=False)
-    *_, done = [event async for event in events]
+    """Ask one question in a call of its own, after the one that it leans on."""
+    call = bot.new_call()
+    for text in filter(None, (item.get("after"), item["q"])):
+        *_, done = [event async for event in bot.orchestrator.turn(Transcript(text), call, speak=False)]
     assert isinstance(done, Done)
     return Result(item, done.record.answer, sum(done.record.timings_ms.values()))
 
@@ -112,6 +125,10 @@ def report(results: Sequence[Result]) -> dict[str, Any]:
             "asked_back": share("covered", "asked_back"),
             "not_answered": share("covered", "answered", of=False),
         },
+        "which": {
+            "n": sum(result.item["kind"] == "which" for result in results),
+            "asked_back": share("which", "asked_back"),
+        },
         **{
             kind: {
                 "n": sum(result.item["kind"] == kind for result in results),
@@ -136,7 +153,7 @@ def main() -> None:
     ready_s, results = asyncio.run(run(given.documents, items))
     if given.wrong:
         for result in results["second"]:
-            if not result.said if result.item["kind"] == "covered" else result.answered:
+            if not result.is_right:
                 answer = result.answer
                 print(f"{result.item['kind']}\t{result.item['q']}\t{answer.source}\t{answer.answer_id}\t{answer.text}")
     found = {

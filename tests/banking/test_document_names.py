@@ -2,7 +2,8 @@
 
 import pytest
 
-from teller.banking.document_names import Products, subjects_of
+from teller.banking.document_names import Products
+from teller.banking.document_subjects import subjects_of
 from teller.banking.documents import Document
 
 LINES = {

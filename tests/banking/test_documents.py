@@ -2,7 +2,7 @@
 
 import pytest
 
-from teller.banking.documents import PASSAGE_WORDS, first_heading, passages
+from teller.banking.documents import PASSAGE_WORDS, own_title, passages
 
 
 def spoken(markdown: str) -> str:
@@ -73,6 +73,6 @@ def test_a_line_that_announces_what_follows_is_never_left_alone():
     assert not texts[-1].endswith(":")
 
 
-def test_the_first_heading_is_the_outermost():
-    assert first_heading("# Lost card\n\n## At home\n\nCall us.") == "Lost card"
-    assert first_heading("Call us.") == ""
+def test_the_own_title_is_the_outermost():
+    assert own_title("# Lost card\n\n## At home\n\nCall us.") == "Lost card"
+    assert own_title("Call us.") == ""

@@ -22,10 +22,11 @@ from itertools import accumulate
 import numpy as np
 from numpy.typing import NDArray
 
-from teller.banking.document_names import Products, Subject
+from teller.banking.document_names import Products
+from teller.banking.document_subjects import Subject
 from teller.banking.knowledge import Approved
-from teller.banking.lexical import LexicalIndex, content
-from teller.ports import Embedder, Vectors
+from teller.banking.lexical import LexicalIndex, content, words
+from teller.ports import Asked, Embedder, Vectors
 from teller.turn import DataClass
 
 WHICH = "documents.which_product"  # the answer id of asking back
@@ -36,6 +37,7 @@ _TITLE_WORDS = 0.5  # of shared words beside the title, while the passages' own 
 _WORDS = 0.3  # of shared words beside a passage's vector
 _FIGURE = 0.06  # of a passage with a figure where one is asked for
 _UNMET = 3  # one of so many word pieces of a question, the least met, says how well it is met
+_ONE = re.compile(r"\bones?\b", re.IGNORECASE)  # of a question that leans on another: that which it asked for
 _TELEPHONE = re.compile(r"\+?\d[\d\s().-]{7,}\d")
 _FIGURES = re.compile(
     r"\d|\b(?:two|three|four|five|six|seven|eight|nine|ten|twelve|twenty|thirty|forty|fifty|sixty|ninety|hundred|thousand"
@@ -111,7 +113,7 @@ async def looked_at(text: str, embedder: Embedder, before: str = "") -> Looked:
     """
     joined = f"{before} {text}".strip()
     vector, tokens = await embedder.embed_tokens(joined)
-    _, pieces = await embedder.embed_tokens(content(text))
+    _, pieces = await embedder.embed_tokens(content(_ONE.sub("", text) if before else text))
     return Looked(joined, tuple(filter(None, (text, before))), vector, tokens, pieces)
 
 
@@ -175,9 +177,20 @@ class DocumentSearch:
         names, wanted = self._products.within(said), self._products.within(asked)
         return bool(names and wanted) and names.isdisjoint(wanted)
 
-    def leant_on(self, before: str, text: str) -> str:
-        """What was asked before, without its products where the question that leans on it names others."""
-        return self._products.nameless(before) if self._products.asked(text) else before
+    def leaning(self, text: str, after: Asked) -> tuple[str, str, str]:
+        """What is asked by a question that leans on another: its words, what of the other they follow, what not to say.
+
+        A bare name asks the same of another product. What was said just now is said again only if it has a word of the
+        question that was not asked for before: the next column of the same table.
+        """
+        before, told = after.text, after.answer_id
+        new = set(words(text)).difference(words(before))
+        said = next((f"{one.title} {one.text}" for one in self.passages if one.id == told), "")
+        told = "" if new.intersection(words(said)) else told
+        if self._products.is_bare(text):
+            whole = [part for part in before.split(" / ") if not self._products.is_bare(part)]
+            return self._products.instead(whole[-1] if whole else before, text), "", told
+        return text, self._products.nameless(before) if self._products.asked(text) else before, told
 
     async def search(self, looked: Looked, limit: int, *, without: str = "") -> list[tuple[Approved, float]]:
         """Passages that may answer, best first, and how surely; all but the one whose id is `without`.
@@ -190,23 +203,23 @@ class DocumentSearch:
         found = await self.found(looked, without=without)
         sure = accumulate((one.certainty(self._sureness) for one in found), min)  # none surer than what is before it
         best = [(one.passage, certainty) for one, certainty in zip(found, sure, strict=True)][:limit]
-        rivals = [] if self._products.are_several(looked.text) else _rivals(found)
+        rivals = [] if self._products.are_several(looked.text) else self._rivals(found)
         return [(_which(rivals), best[0][1])] if len(rivals) > 1 else best
 
     async def found(self, looked: Looked, *, without: str = "") -> list[Found]:
         """Every passage that was looked at, best first."""
-        words = self._lexical.scores(looked.text)[0]
-        words /= max(float(words.max()), 1e-9)
+        shared = self._lexical.scores(looked.text)[0]
+        shared /= max(float(shared.max()), 1e-9)
         if self._products.is_bare(looked.text):
             return []  # nothing is asked of it; what was asked before may be
-        chosen = self._chosen(looked, words, without)
+        chosen = self._chosen(looked, shared, without)
         if not len(chosen):
             return []
         await self._embed(chosen)
         alike = self._vectors[chosen] @ looked.vector
         figures = self._figures[chosen]
         asks_for_figure = _ASKS_FOR_FIGURE.search(looked.text) is not None
-        rank = alike + _WORDS * words[chosen] + (_FIGURE * figures if asks_for_figure else 0.0)
+        rank = alike + _WORDS * shared[chosen] + (_FIGURE * figures if asks_for_figure else 0.0)
         order = np.argsort(-rank, kind="stable")
         met = await self._met(looked, self.passages[chosen[order[0]]])
         return [
@@ -220,13 +233,13 @@ class DocumentSearch:
             for place in order.tolist()
         ]
 
-    def _chosen(self, looked: Looked, words: NDArray[np.float32], without: str) -> NDArray[np.int64]:
+    def _chosen(self, looked: Looked, shared: NDArray[np.float32], without: str) -> NDArray[np.int64]:
         """Numbers of the passages to look at: those that come first with what is known of them so far."""
-        asked, named = self._named(looked)
-        if named is None:
+        asked = self._asked(looked)
+        if asked is None:
             return np.zeros(0, dtype=np.int64)
-        near = (self._titles @ looked.vector)[self._title] + _TITLE_WORDS * words
-        deep = np.where(self._there, self._vectors @ looked.vector + _WORDS * words, -np.inf)
+        near = (self._titles @ looked.vector)[self._title] + _TITLE_WORDS * shared
+        deep = np.where(self._there, self._vectors @ looked.vector + _WORDS * shared, -np.inf)
         fitting = np.ones(len(self._subjects), dtype=np.bool_)
         if asked:
             fitting = np.array([subject in asked or not subject.names for subject in self._subjects])
@@ -237,27 +250,41 @@ class DocumentSearch:
             for number in np.argsort(-np.where(may, score, -np.inf), kind="stable").tolist():
                 if added == _CHOSEN or not may[number] or score[number] == -np.inf:
                     break
-                if self.passages[number].id != without and (not asked or self._may_speak_of(number, named)):
+                if self.passages[number].id != without and (not asked or self._may_speak_of(number, asked)):
                     found[number] = None
                     added += 1
         return np.array(list(found), dtype=np.int64)
 
-    def _named(self, looked: Looked) -> tuple[frozenset[Subject], frozenset[str] | None]:
-        """The products that are asked about and their names' words; None for one that no document knows."""
+    def _asked(self, looked: Looked) -> frozenset[Subject] | None:
+        """The products that are asked about; None for one that no document knows."""
         for text in looked.names:
             if asked := self._products.asked(text):
-                return asked, self._products.within(text)
+                return asked
             if any(not self._lexical.knows(word) for word in self._products.named_like(text)):
-                return frozenset(), None
-        return frozenset(), frozenset()
+                return None
+        return frozenset()
 
-    def _may_speak_of(self, number: int, named: frozenset[str]) -> bool:
+    def _may_speak_of(self, number: int, asked: frozenset[Subject]) -> bool:
         """Whether a passage may be spoken about these products: a general one that names others alone may not."""
         passage = self.passages[number]
         if passage.about and passage.about.names:
             return True
-        names = self._products.within(f"{passage.title} {passage.text}")
-        return not names or not names.isdisjoint(named)
+        spoken_of = self._products.asked(f"{passage.title}. {passage.text}")
+        return not spoken_of or not spoken_of.isdisjoint(asked)
+
+    def _rivals(self, found: Sequence[Found]) -> list[Approved]:
+        """Of the best passage and those of other products that are about as good, one for each product."""
+        rivals: list[Approved] = []
+        for one in found:
+            about = one.passage.about
+            if about is None or not about.spoken:
+                if not rivals:
+                    break
+                continue
+            differs = all(self._products.are_rivals(about, rival.about) for rival in rivals if rival.about)
+            if differs and one.rank >= found[0].rank - _RIVALS:
+                rivals.append(one.passage)
+        return rivals
 
     async def _met(self, looked: Looked, passage: Approved) -> float:
         """How near the least met word pieces of the question come to the passage's, -1 to 1."""
@@ -269,18 +296,6 @@ class DocumentSearch:
 def _least_met(asked: Vectors, said: Vectors) -> float:
     nearest = np.sort((asked @ said.T).max(axis=1))
     return float(nearest[: max(1, len(nearest) // _UNMET)].mean())
-
-
-def _rivals(found: Sequence[Found]) -> list[Approved]:
-    """Of the best passage and those of other products that are about as good, one for each product."""
-    rivals: dict[str, Approved] = {}
-    for one in found:
-        name = one.passage.about.spoken if one.passage.about else ""
-        if not rivals and not name:
-            break
-        if name and one.rank >= found[0].rank - _RIVALS:
-            rivals.setdefault(name, one.passage)
-    return list(rivals.values())
 
 
 def _which(rivals: Sequence[Approved]) -> Approved:

@@ -8,6 +8,7 @@ one is in `retrieval.py` and `document_search.py`.
 
 from __future__ import annotations
 
+import datetime
 import hashlib
 import json
 import re
@@ -16,19 +17,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from teller.banking.document_names import Subject, subjects_of
-from teller.banking.documents import Document, first_heading, passages
+from teller.banking.document_files import (
+    SUFFIXES,
+    in_force,
+    is_internal,
+    json_document,
+    knowledge_files,
+    markdown_document,
+    text_of,
+)
+from teller.banking.document_subjects import Subject, subjects_of
+from teller.banking.documents import Document, passages
+from teller.banking.lexical import stem, words
 from teller.banking.products import RateTable, parse_toml, render
 from teller.errors import KnowledgeError
 from teller.turn import DataClass
 
-_MAX_FILE_BYTES = 200_000_000
-_SUFFIXES = (".toml", ".jsonl", ".md", ".markdown")
+_SHORT_WORDS = 15  # a passage of so few may say "£300 a day" and not of what
 _ID = re.compile(r"\S{1,200}")
-# "Internal: ...", "(Internal) ...", "... (internal use only)"; not "Internal transfers".
-_INTERNAL = re.compile(
-    r"\W*internal(?: use)?(?: only)?\s*(?:[:)\]|–—]|- ).*|.*[(\[]internal(?: use)?(?: only)?[)\]]\W*", re.I
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,38 +65,46 @@ class Approved:
     about: Subject | None = None
 
 
-def read_knowledge(path: Path, rates: RateTable) -> tuple[Approved, ...]:
+def read_knowledge(path: Path, rates: RateTable, today: datetime.date | None = None) -> tuple[Approved, ...]:
     """Read a folder, with its subfolders, or one file.
+
+    Args:
+        path: where it is.
+        rates: what `{rate}` in an approved answer stands for.
+        today: of documents with dates, what is not in force then is not read; the day it is if not given.
 
     Raises:
         KnowledgeError: naming file and line: for a folder that is missing or empty, a broken file, an id used twice,
             an answer without text.
     """
-    files = _files(path)
+    today = today or datetime.date.today()
     seen: dict[str, str] = {}
     found: list[Approved] = []
     documents: list[Document] = []
-    for file in files:
-        name = file.name if path.is_file() else file.relative_to(path).as_posix()
-        for where, one in _read_file(file, name, rates):
+    for name, file in knowledge_files(path):
+        for where, one in _read_file(file, name, rates, today):
             if one.id in seen:
                 raise KnowledgeError(f"{where}: the id '{one.id}' is used already at {seen[one.id]}")
             seen[one.id] = where
             if isinstance(one, Approved):
                 found.append(one)
-            elif not _INTERNAL.fullmatch(one.title):
+            else:
                 documents.append(one)
+    documents = in_force(documents, today)
     subjects = subjects_of(documents)
     for document in documents:
         found += split_document(document, subjects[document.id])
     if not found:
-        raise KnowledgeError(f"{path.name}: no answer and no document in it; Teller reads {', '.join(_SUFFIXES)} files")
+        raise KnowledgeError(f"{path.name}: no answer and no document in it; Teller reads {', '.join(SUFFIXES)} files")
     return tuple(found)
 
 
 def split_document(document: Document, about: Subject) -> list[Approved]:
     """The passages of a document, each named after the product that it is about if it does not say so itself."""
-    parts = [(headings, _named(text, about)) for headings, text in passages(document.markdown)]
+    said = passages(document.markdown)
+    parts = [
+        (headings, _named(text, headings, about)) for headings, text in said if not any(map(is_internal, headings))
+    ]
     version = hashlib.sha256(json.dumps([document.title, parts]).encode()).hexdigest()[:12]
     return [
         Approved(
@@ -98,7 +112,7 @@ def split_document(document: Document, about: Subject) -> list[Approved]:
             version=version,
             title=" - ".join(dict.fromkeys([document.title, *headings])),
             text=text,
-            asks=(document.title,),
+            asks=(headings[-1] if headings and headings[-1].endswith("?") else document.title,),
             data_class=DataClass.PRODUCT,
             stamps=(f"document:{document.id}@{version}",),
             spoken_whole=False,
@@ -108,9 +122,15 @@ def split_document(document: Document, about: Subject) -> list[Approved]:
     ]
 
 
-def _named(text: str, about: Subject) -> str:
-    names = re.findall(r"[^\W\d_]+", text.lower())
-    return text if about.names.issubset(names) or not about.spoken else f"{about.spoken}: {text}"
+def _named(text: str, headings: tuple[str, ...], about: Subject) -> str:
+    """A passage with its product's name, and a short one with its heading, where it does not say so itself."""
+    said = set(map(stem, re.findall(r"[^\W\d_]+", text.lower())))
+    product = about.spoken if not said.issuperset(map(stem, about.names)) else ""
+    heading = headings[-1] if len(headings) > 1 and len(text.split()) <= _SHORT_WORDS else ""
+    topic = [word for word in words(heading) if word not in said]
+    heading = heading if topic and len(topic) == len(words(heading)) and not heading.endswith("?") else ""
+    before = ", ".join(filter(None, (product, heading)))
+    return f"{before}: {text}" if before else text
 
 
 def knowledge_version(entries: Iterable[Approved]) -> str:
@@ -121,37 +141,18 @@ def knowledge_version(entries: Iterable[Approved]) -> str:
     return digest.hexdigest()[:12]
 
 
-def _files(path: Path) -> list[Path]:
-    if path.is_file():
-        files = [path]
-    elif path.is_dir():
-        files = sorted(file for file in path.rglob("*") if file.suffix.lower() in _SUFFIXES and file.is_file())
-    else:
-        raise KnowledgeError(f"{path}: there is no such knowledge folder or file")
-    if not files:
-        raise KnowledgeError(f"{path}: the knowledge folder holds no {', '.join(_SUFFIXES)} file")
-    for file in files:
-        if file.stat().st_size > _MAX_FILE_BYTES:
-            raise KnowledgeError(f"{file.name}: larger than {_MAX_FILE_BYTES // 1_000_000} MB; split it")
-    return files
-
-
-def _read_file(file: Path, name: str, rates: RateTable) -> Iterator[tuple[str, Approved | Document]]:
-    try:
-        text = file.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as exc:
-        line = file.read_bytes()[: exc.start].count(b"\n") + 1
-        raise KnowledgeError(f"{name}:{line}: not UTF-8 text; save the file as UTF-8") from exc
-    except OSError as exc:
-        raise KnowledgeError(f"{name}: cannot be read ({type(exc).__name__})") from exc
+def _read_file(
+    file: Path, name: str, rates: RateTable, today: datetime.date
+) -> Iterator[tuple[str, Approved | Document]]:
+    text = text_of(file, name)
     match file.suffix.lower():
         case ".toml":
             yield from _read_toml(text, name, rates)
         case ".jsonl":
-            yield from _read_jsonl(text, name, rates)
+            yield from _read_jsonl(text, name, rates, today)
         case _:
-            title = first_heading(text) or " ".join(re.split(r"[\s_-]+", file.stem))
-            yield f"{name}:1", Document(name.rsplit(".", 1)[0], title, text)
+            if document := markdown_document(text, name, today):
+                yield f"{name}:1", document
 
 
 def _read_toml(text: str, name: str, rates: RateTable) -> Iterator[tuple[str, Approved]]:
@@ -165,23 +166,26 @@ def _read_toml(text: str, name: str, rates: RateTable) -> Iterator[tuple[str, Ap
         yield where, _approved(fields, where, rates)
 
 
-def _read_jsonl(text: str, name: str, rates: RateTable) -> Iterator[tuple[str, Approved | Document]]:
-    for number, line in enumerate(text.splitlines(), 1):
+def _read_jsonl(
+    text: str, name: str, rates: RateTable, today: datetime.date
+) -> Iterator[tuple[str, Approved | Document]]:
+    for number, line in enumerate(text.split("\n"), 1):  # a string may hold what else ends a line
         if not line.strip():
             continue
         where = f"{name}:{number}"
         try:
             fields = json.loads(line)
         except json.JSONDecodeError as exc:
-            raise KnowledgeError(f"{where}: not JSON: {exc.msg} at column {exc.colno}") from exc
+            found = f"{exc.msg} at column {exc.colno}; each line holds one object"
+            raise KnowledgeError(f"{where}: not JSON: {found}") from exc
+        except (ValueError, RecursionError) as exc:
+            raise KnowledgeError(f"{where}: JSON with a number too long or lists too deep to read") from exc
         if not isinstance(fields, dict):
             raise KnowledgeError(f"{where}: an object was expected, got {type(fields).__name__}")
         if "asks" in fields:
             yield where, _approved(fields, where, rates)
-        else:
-            title = _text(fields, "title", where, default=str(fields.get("id", "")))
-            body = _text(fields, "content" if "content" in fields else "text", where)
-            yield where, Document(_text(fields, "id", where), title, body)
+        elif document := json_document(fields, where, today):
+            yield where, document
 
 
 def _approved(fields: Mapping[str, Any], where: str, rates: RateTable) -> Approved:

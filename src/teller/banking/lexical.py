@@ -55,6 +55,11 @@ def words(text: str) -> list[str]:
     return [stem(word) for word in _WORD.findall(text.lower().replace("’", "'")) if word not in _EMPTY]
 
 
+def is_empty(word: str) -> bool:
+    """Whether a word, in small letters, carries no topic."""
+    return word in _EMPTY
+
+
 def content(text: str) -> str:
     """A text without the words that carry no topic: "close account" of "how do I close my account"; else as it is."""
     said = _HOW_MUCH.sub(" ", text).split()
@@ -70,7 +75,8 @@ def stem(word: str) -> str:
     word = word.removesuffix("'s")
     for suffix in _SUFFIXES:
         if word.endswith(suffix) and len(word) - len(suffix) >= _SHORTEST_STEM:
-            return word[: -len(suffix)].removesuffix("e")
+            cut = word[: -len(suffix)]
+            return cut.removesuffix("e") if len(cut) > _SHORTEST_STEM else cut
     return word
 
 

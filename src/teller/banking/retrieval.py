@@ -230,7 +230,7 @@ class Knowledge:
         """Passages of documents, best first, and how surely they answer."""
         if self._documents is None:
             return []
-        before, told = (self._documents.leant_on(after.text, text), after.answer_id) if after else ("", "")
+        text, before, told = self._documents.leaning(text, after) if after else (text, "", "")
         return await self._documents.search(await looked_at(text, self._questions, before), limit, without=told)
 
     async def _following(self, text: str, vector: Vectors, after: Asked) -> list[Candidate]:
