@@ -304,6 +304,29 @@ def test_no_rendering_of_another_number_leaks(kind, rendering):
         ("call me Oluwaseun", "call me [name]"),
         ("it's under Llewellyn-Jones", "it's under [name]"),
         ("my mother's maiden name is o'sullivan", "my mother's maiden name is [name]"),
+        ("the surname is k o w a l", "the surname is [name]"),
+        ("that's K O W A L, my surname", "that's [name], my surname"),
+        ("card is in the name A K Mensah", "card is in the name [name]"),
+        ("mum's maiden name was Abernathy", "mum's maiden name was [name]"),
+        ("it's in Gwendolyn's name", "it's in [name]'s name"),
+        ("hiya it's Callum", "hiya it's [name]"),
+        ("hello, it's Zaphod", "hello, it's Zaphod"),
+        ("hello it's Zaphod", "hello it's [name]"),
+        ("i am josh", "i am [name]"),
+        ("d.o.b. 04/11/1979", "dob [dob]"),
+        ("the three numbers on the reverse are 881", "the three numbers on the reverse are [cvv]"),
+        ("the eight digits are 44, 01, 76, 32", "the eight digits are [account]"),
+        (
+            "four one one one next bit one nine one six seven five final bit one one two six",
+            "[number] next bit [number 2] final bit [number 3]",
+        ),
+        ("the password I set is Tr0ub4dor&3", "the password I set is [password]"),
+        ("the answer to my security question is my cat Tiddles", "the answer to my security question is [password]"),
+        ("authorisation code K7P4Q", "authorisation code [code]"),
+        ("ella at ella hyphen studio dot co dot uk", "[email]"),
+        ("licence JONES 710238 HA9SW", "licence [licence]"),
+        ("address: Apt 4B, 77 Dock Street", "address: [address]"),
+        ("send it to PO Box 1180", "send it to PO [address]"),
         ("postcode m one one a e", "postcode [postcode]"),
         ("my postcode is sierra whisky one alpha one double alpha", "my postcode is [postcode]"),
         ("my address is one twenty three elm drive springfield", "my address is [address]"),
@@ -384,6 +407,11 @@ I'd like 3 in 1 cover
 what if I miss 2 payments
 which one is cheaper, the first or the second
 is your number 0800 496 0123
+the branch at 12 High Road is shut
+my address is 3 lines long
+the error code is 4A1B
+my password reset link expired
+hello it's Monday
 nobody answered on 0345 600 0123
 I don't know what my password is.
 my password is not accepted by the app

@@ -19,6 +19,7 @@ _SAME = str.maketrans(_QUOTES | _DASHES)
 _FRACTIONS = {"½": "5", "¼": "25", "¾": "75"}
 _AFTER_DIGIT = re.compile(r"(?<=\d)([½¼¾])")
 _BRACKETED = re.compile(r"[\[(] ?(at|dot) ?[\])]", re.IGNORECASE)  # "name [at] host [dot] com"
+_DATE_OF_BIRTH = re.compile(r"(?<![^\W\d_])d\.o\.b(?![^\W\d_])\.?", re.IGNORECASE)
 _HIDDEN = frozenset({"Cc", "Cf", "Co", "Cn", "Cs", "Me"})  # control, format, private, unassigned, surrogate, enclosing
 
 
@@ -34,6 +35,8 @@ def clean(text: str) -> str:
     while text != before:  # what is dropped can join what it parted; settles within three rounds
         before = text
         text = " ".join(_plain(text).split())
+        if ".b" in text or ".B" in text:
+            text = _DATE_OF_BIRTH.sub("dob", text)
         if "[" in text or "(" in text:
             text = " ".join(_BRACKETED.sub(r" \1 ", text).split())
     if not text:

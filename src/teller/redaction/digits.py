@@ -56,7 +56,15 @@ def _cues(kind: str, lengths: range, *phrases: str) -> tuple[_Cue, ...]:
 _CUES = (
     *_cues("sort-code", range(6, 7), "sort code", "sortcode", "sorting code"),
     *_cues("cvv", range(3, 5), "security code", "security number", "cvv", "cvc", "csc", "cv", "verification value"),
-    *_cues("cvv", range(3, 5), "on the back", "on the back of it", "on the back of my card", "on the back of the card"),
+    *_cues(
+        "cvv",
+        range(3, 5),
+        "on the back",
+        "on the reverse",
+        "on the back of it",
+        "on the back of my card",
+        "on the back of the card",
+    ),
     *_cues("pin", range(4, 13), "pin", "pin number", "pin code"),  # ISO 9564-1: 4 to 12 digits
     *_cues("code", range(4, 11), "code", "passcode", "otp", "time password"),
     *_cues("dob", range(4, 9), "born", "birth", "birthday", "dob", "birthdate"),
@@ -72,7 +80,7 @@ _BY_LAST_WORD = {
     last: tuple(sorted((cue for cue in _CUES if cue.words[-1] == last), key=lambda cue: -len(cue.words)))
     for last in {cue.words[-1] for cue in _CUES}
 }
-_OTHER_CODES = word_set(
+OTHER_CODES = word_set(
     "area bic country currency dial dialing dialling discount error iata merchant offer product promo "
     "promotional qr reason referral status swift tax transaction voucher"
 )
@@ -129,11 +137,10 @@ def _scattered(atoms: Sequence[Atom]) -> Iterator[Secret]:
 
 def _last_group(taken: Sequence[Atom], left: Sequence[Atom]) -> Iterator[Secret]:
     """The "last four" of a number whose other groups were said before: with them it is as long as a card."""
-    if len(_joined(taken)) < _SHORTEST_CARD - 4:
-        return
-    for atom in left:
-        tail = atom.value is ValueKind.ID_TAIL or (atom.one_by_one and atom.value is None)
-        if tail and len(atom.digits) in {3, 4, 5}:  # "(last) four 7063" is heard as one number
+    groups = [atom for atom in left if atom.one_by_one or atom.value is ValueKind.ID_TAIL]
+    groups = [atom for atom in groups if len(atom.digits) in {3, 4, 5}]  # "(last) four 7063" is heard as one number
+    if len(_joined([*taken, *groups])) >= _SHORTEST_CARD:
+        for atom in groups:
             yield _secret("number", [atom])
 
 
@@ -213,6 +220,7 @@ def _parts(scene: Scene, run: Sequence[Atom]) -> Iterator[list[Atom]]:
     """A run cut where "and" or a comma parts what is not said digit by digit, and where amounts and values stand."""
     part: list[Atom] = []
     labelled = bool(run) and bool(_cue_before(scene, run[0].first) or _cue_after(scene, run[-1].first))
+    labelled = labelled or _is_in_pairs(run)
     own = False
     for atom in run:
         own = _is_own(scene, atom) or (own and atom.value is ValueKind.DATE and atom.parted is Parted.NOT)
@@ -231,6 +239,11 @@ def _is_joined(before: Atom, atom: Atom) -> bool:
     if atom.parted is Parted.NOT or (before.one_by_one and atom.one_by_one):
         return True
     return atom.parted is Parted.BY_SIGN and before.is_spelled and (atom.is_spelled or len(atom.digits) > 1)
+
+
+def _is_in_pairs(run: Sequence[Atom]) -> bool:
+    """Whether a run is pairs of digits, and one is no quantity: "44, 01, 76, 32"."""
+    return len(run) > 2 and {len(atom.digits) for atom in run} == {2} and any(atom.is_spelled for atom in run)
 
 
 def _is_own(scene: Scene, atom: Atom) -> bool:
@@ -346,5 +359,5 @@ def _cue_ending(scene: Scene, k: int) -> _Cue | None:
     for cue in _BY_LAST_WORD.get(word, ()):
         first = k - len(cue.words) + 1
         if first >= 0 and scene.plain[first:k] == cue.words[:-1]:
-            return None if word == "code" and scene.word(k - 1) in _OTHER_CODES else cue
+            return None if word == "code" and scene.word(k - 1) in OTHER_CODES else cue
     return None

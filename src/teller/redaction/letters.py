@@ -60,6 +60,8 @@ _POSTCODE = re.compile(  # UK: the shapes of BS 7666-0
 )
 _ORDINAL = re.compile(r"1st|2nd|3rd|[04-9]th")
 _PASSPORT = re.compile(r"(?=(?:.*\d){6})[a-z0-9]{7,10}")
+_LICENCE = re.compile(r"[a-z9]{5} ?\d{6} ?[a-z9]{2}\d[a-z]{2}", re.IGNORECASE)  # DVLA: surname, date of birth, initials
+_LICENCES = frozenset({"licence", "license"})
 _CUES = frozenset({"@", "at"})
 
 
@@ -74,6 +76,8 @@ def find(scene: Scene) -> Iterator[Secret]:
         yield from _ibans(scene, texts)
         yield from _chunked(scene)
         yield from _national_insurance(scene, texts)
+        if not _LICENCES.isdisjoint(scene.said):
+            yield from (Secret("licence", *found.span()) for found in _LICENCE.finditer(scene.text))
 
 
 def spelled(item: Item) -> str:
@@ -91,7 +95,8 @@ def _email(scene: Scene, i: int) -> Iterator[Secret]:
     sign = scene.items[i].text == "@"
     sure = sign or host in _MAIL_HOSTS or any(scene.word(k) in {"email", "mail"} for k in range(max(0, i - 16), i))
     first, joined = _mailbox(scene, i, greedy=sure and not sign)
-    if first < i and (sure or joined):
+    begins = first == 0 or scene.items[first - 1].text in {".", "?", "!", ":"}
+    if first < i and (sure or joined or begins):
         yield Secret("email", scene.items[first].start, scene.items[after - 1].end)
 
 

@@ -6,9 +6,10 @@ import re
 from collections.abc import Iterator
 from itertools import pairwise
 
+from teller.redaction.given_names import is_name
 from teller.redaction.scene import Scene, Secret
 from teller.turn import ValueKind
-from teller.values.names import NOT_NAMES, TITLES, is_given_name
+from teller.values.names import NOT_NAMES, TITLES
 from teller.values.reading import word_set
 
 _SURE = (  # what follows is a name, capitals or not
@@ -24,6 +25,8 @@ _SURE = (  # what follows is a name, capitals or not
     ("under", "the", "name", "of"),
     ("you're", "speaking", "to"),
     ("you", "are", "speaking", "to"),
+    ("you're", "through", "to"),
+    ("in", "the", "name"),
     ("they", "call", "me"),
     ("i'm", "called"),
     ("i", "am", "called"),
@@ -33,8 +36,10 @@ _PART_OF_NAME = (  # what follows is a name if it is one word, or has a capital
     *(("surname",), ("forename",)),
 )
 _IN_CAPITALS = (("my", "name", ","), ("name",), ("call", "me"), ("it's", "under"), ("is", "under"))
-_UNSURE = (("i'm",), ("i", "am"), ("im",), ("this", "is"), ("it's",), ("it", "is"))
+_UNSURE = (("i'm",), ("i", "am"), ("im",), ("this", "is"), ("it's",), ("it", "is"), ("speaking", "with"))
 _SPELLED = (("spelled",), ("spelt",))  # what follows are letters
+_NAMING = frozenset({"name", "name's", "surname", "forename", "spelled", "spelt", "spell"})
+_GREETINGS = word_set("hi hiya hey hello morning afternoon evening yes yeah")
 _ALL_CUES = (*_SURE, *_PART_OF_NAME, *_IN_CAPITALS, *_UNSURE, *_SPELLED)
 _BY_LAST_WORD = {
     last: tuple(sorted((cue for cue in _ALL_CUES if cue[-1] == last), key=lambda cue: -len(cue)))
@@ -76,11 +81,25 @@ def find(scene: Scene) -> Iterator[Secret]:
     """Names."""
     if _CUES.isdisjoint(scene.said):
         return
+    if not _NAMING.isdisjoint(scene.said):
+        yield from _spelled(scene)
     for i, word in enumerate(scene.plain):
         if word in _BY_LAST_WORD:
             yield from _introduction(scene, i)
+        if word == "name" and i > 1:
+            yield from _owner(scene, i)
         if word in {"speaking", "here", "calling"} and i:
             yield from _announced(scene, i)
+
+
+def _spelled(scene: Scene) -> Iterator[Secret]:
+    """Names that are spelled where a name is spoken of: "that's K O W A L, my surname"."""
+    done = 0
+    for i, word in enumerate(scene.plain):
+        if i >= done and len(word) == 1 and word.isalpha():
+            done = _letters(scene, i)
+            if done > i:
+                yield Secret("name", scene.items[i].start, scene.items[done - 1].end)
 
 
 def births(scene: Scene) -> Iterator[Secret]:
@@ -141,13 +160,19 @@ def _introduction(scene: Scene, i: int) -> Iterator[Secret]:
     if not cue:
         return
     first = i + 1
-    while scene.word(first) in {"um", "uh", "er"}:
+    while scene.word(first) in {"um", "uh", "er"} or (cue in _PART_OF_NAME and scene.word(first) == "was"):
         first += 1
-    after = _letters(scene, first) if cue not in _UNSURE else first
-    if after == first and cue not in _SPELLED:
-        after = _name(scene, first, cue)
+    after = _name(scene, first, cue) if cue not in _SPELLED else first
     if after > first:
         yield Secret("name", scene.items[first].start, scene.items[after - 1].end)
+
+
+def _owner(scene: Scene, i: int) -> Iterator[Secret]:
+    """Whose name it is: "in Gwendolyn's name"; item i is "name"."""
+    owner = scene.items[i - 1]
+    named = owner.text.endswith("'s") and scene.word(i - 2) in {"in", "under"} and not scene.text.isupper()
+    if named and owner.raw[0].isupper() and owner.text.removesuffix("'s") not in _NO_NAME:
+        yield Secret("name", owner.start, owner.end - 2)
 
 
 def _cue_ending(scene: Scene, i: int) -> tuple[str, ...]:
@@ -188,7 +213,8 @@ def _name(scene: Scene, i: int, cue: tuple[str, ...]) -> int:
         return _everyday(scene, first, cue)
     words = [scene.items[k] for k in range(first, j) if scene.items[k].text not in {"-", "'"}]
     capitals = 0 if scene.text.isupper() else sum(word.raw[0].isupper() for word in words)
-    known = titled or is_given_name(words[0]) or scene.word(j) in _SPEAKING
+    greeted = capitals == 1 and scene.word(i - len(cue) - 1) in _GREETINGS and _ends_name(scene, j)
+    known = titled or is_name(words[0]) or scene.word(j) in _SPEAKING or greeted
     if cue in _PART_OF_NAME or cue in _IN_CAPITALS:
         sure = titled or capitals > 0 or (cue in _PART_OF_NAME and len(words) == 1 and _ends_name(scene, j))
     return j if sure or known or capitals >= 2 else _everyday(scene, first, cue)
@@ -220,7 +246,8 @@ def _is_name(scene: Scene, j: int, *, sure: bool, first: int, titled: bool) -> b
     if item.number is not None or item.is_placeholder or not item.text.replace("'", "").isalpha():
         return False
     if len(item.text) == 1 and item.text not in _PARTICLES:
-        return titled or j > first
+        initials = sure and item.raw.isupper() and len(scene.word(j + 1)) == 1
+        return titled or j > first or initials
     everyday = sure and item.text in _EVERYDAY and (j > first or item.raw[0].isupper())
     if (item.text in _NO_NAME and not everyday) or item.text in _SPEAKING:
         return False
@@ -228,12 +255,12 @@ def _is_name(scene: Scene, j: int, *, sure: bool, first: int, titled: bool) -> b
     capital = item.raw[0].isupper() and not scene.text.isupper()
     if j > first and not capital and item.text not in _PARTICLES and not lower:
         return False
-    if is_given_name(item) or capital or (j > first and item.text in _PARTICLES):
+    if is_name(item) or capital or (j > first and item.text in _PARTICLES):
         return True
     verbal = _VERBAL.fullmatch(item.text) is not None and not item.glued
     before = sum(scene.plain[k] not in _PARTICLES | {"-", "'"} for k in range(first, j))
     fits = before < 2 or (before == 2 and item.glued) or (sure and before == 2 and _ends_name(scene, j + 1))
-    return not verbal and fits and (sure or is_given_name(scene.items[first]))
+    return not verbal and fits and (sure or is_name(scene.items[first]))
 
 
 def _announced(scene: Scene, i: int) -> Iterator[Secret]:
@@ -241,7 +268,7 @@ def _announced(scene: Scene, i: int) -> Iterator[Secret]:
     for first in range(max(0, i - 5), i):
         begins = first == 0 or scene.items[first - 1].text in {".", ",", "!", "hello", "hi", "yes", "morning"}
         item = scene.items[first]
-        known = is_given_name(item) or scene.word(first) in TITLES
+        known = is_name(item) or scene.word(first) in TITLES
         capital = item.raw[0].isupper() and _ends_name(scene, i + 1) and not scene.text.isupper()
         if begins and (known or capital) and _name(scene, first, ("this", "is")) == i:
             yield Secret("name", scene.items[first].start, scene.items[i - 1].end)

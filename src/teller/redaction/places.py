@@ -29,6 +29,7 @@ _OWN = {  # by its last word, what comes before an address that is the caller's
 }
 _BEFORE_NUMBER = word_set("flat house number apartment apt unit no the um uh now floor")
 _NO_ADDRESS = word_set("years months weeks days times people of percent % addresses places")
+_BANKS = word_set("branch branches office atm machine cashpoint shop store")
 _ENDS = word_set(". ? ! ; and but can could do please so because since how what where when why i i'm is now")
 _LONGEST_ADDRESS = 18  # words and signs
 _POSTCODE = frozenset({"postcode", "postcode's"})
@@ -50,7 +51,9 @@ def find(scene: Scene) -> Iterator[Secret]:
             yield from _own(scene, i)
         elif item.text in _POSTCODE or (item.text in _CODE and scene.word(i - 1) in {"post", "postal"}):
             yield from _postcode(scene, i)
-        elif i not in valued and (item.number is not None or item.text.isdecimal()):
+        elif item.text == "box" and scene.word(i - 1) in {"po", "o"} and _is_number(scene, i + 1):
+            yield Secret("address", item.start, scene.items[i + 1].end)
+        elif i not in valued and _is_number(scene, i) and not _is_of_bank(scene, i):
             yield from _address(scene, i)
 
 
@@ -61,7 +64,7 @@ def _own(scene: Scene, i: int) -> Iterator[Secret]:
     first = i + 1
     while scene.word(first) in _BEFORE_NUMBER:
         first += 1
-    numbered = first < len(scene.items) and scene.items[first].number is not None
+    numbered = first < len(scene.items) and _is_number(scene, first)
     if not numbered or scene.word(first + 1) in _NO_ADDRESS:
         return
     last = after = first + 1
@@ -75,9 +78,22 @@ def _own(scene: Scene, i: int) -> Iterator[Secret]:
             break
         after += 1
         last = after if scene.plain[after - 1] != "," else last
+    shouted = scene.text.isupper()
+    named = "," in scene.plain[first:last] or any(
+        scene.items[k].raw[0].isupper() and not shouted for k in range(first + 1, last)
+    )
     is_street = not _ANY_STREET.isdisjoint(scene.plain[first:last])
-    if is_street or scene.word(i) != "to":
+    if is_street or scene.plain[i] == "at" or (named and scene.plain[i] != "to"):
         yield Secret("address", scene.items[i + 1].start, scene.items[last - 1].end)
+
+
+def _is_number(scene: Scene, i: int) -> bool:
+    return i < len(scene.items) and (scene.items[i].number is not None or scene.items[i].text.isdecimal())
+
+
+def _is_of_bank(scene: Scene, i: int) -> bool:
+    """Whether an address is a branch's: "the branch at 12 High Road"."""
+    return scene.word(i - 1) in {"at", "on", "in"} and scene.word(i - 2) in _BANKS
 
 
 def _address(scene: Scene, i: int) -> Iterator[Secret]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from teller.redaction.digits import OTHER_CODES
 from teller.redaction.scene import Scene, Secret
 from teller.values.reading import word_set
 
@@ -15,6 +16,7 @@ _CUES = {  # by their last word: the words before it, the longest first, and the
     "place": ((("memorable",), "password"),),
     "date": ((("memorable",), "password"),),
     "answer": ((("memorable",), "password"), (("secret",), "password"), (("security",), "password")),
+    "question": ((("security",), "password"), (("secret",), "password")),
     "pet": ((("first",), "password"),),
     "school": ((("first",), "password"),),
     "teacher": ((("first",), "password"),),
@@ -29,12 +31,13 @@ _CUES = {  # by their last word: the words before it, the longest first, and the
 _SAID = frozenset(_CUES) | {f"{word}'s" for word in _CUES}
 _IS = frozenset({"is", "was", ":", "="})
 _FILLERS = word_set("um uh er now actually")
+_BETWEEN_IS = word_set("i we set chose use used have had for on my the this app online account gave picked made")
 _ENDS = word_set(". , ? ! ; and but can could please so because thanks what why how")
 _LONGEST_ANSWER = 6  # words
 _SHORTEST_CODE, _LONGEST_CODE = 4, 12
 _NOT_SAID = word_set(
-    "a also already always an asked being blocked changed compromised correct different disabled expired fine for "
-    "forgotten gone hard in incorrect invalid it known locked long lost missing my needed never new no not old on "
+    "also already always an asked being blocked changed compromised correct different disabled expired fine for "
+    "forgotten gone hard in incorrect invalid it known locked long lost missing needed never new no not old on "
     "only out private protected rejected required reset safe same saved secret secure short still stolen stored "
     "that the this too unknown very weak what where wrong your"
 )
@@ -53,14 +56,15 @@ def _after_cue(scene: Scene, i: int) -> Iterator[Secret]:
     """What stands after "my password is"; item i is the last word of what it is called."""
     kind = _kind(scene, i)
     is_said = scene.plain[i].endswith("'s")
-    first = i + 1
+    first = _after_clause(scene, i + 1)
     while scene.word(first) in _FILLERS or (not is_said and scene.word(first) in _IS):
         is_said = is_said or scene.word(first) in _IS
         first += 1
-    if not kind or first >= len(scene.items) or scene.plain[first] in _ENDS:
+    ends = first >= len(scene.items) or scene.plain[first] in _ENDS or scene.items[first].is_placeholder
+    if not kind or ends or (first == i + 1 and scene.items[first].glued):
         return
     after = _after_answer(scene, first) if is_said and kind != "code" else 0
-    if not after and (is_said or kind != "code") and _is_mixed(scene, first):
+    if not after and _is_mixed(scene, first):
         after = _after_chunk(scene, first)
     if after:
         yield Secret(kind, scene.items[first].start, scene.items[after - 1].end)
@@ -69,13 +73,21 @@ def _after_cue(scene: Scene, i: int) -> Iterator[Secret]:
 def _kind(scene: Scene, i: int) -> str:
     for before, kind in _CUES[scene.plain[i].removesuffix("'s")]:
         if scene.ends(i - 1, before):
-            return kind
+            return "" if kind == "code" and scene.word(i - 1) in OTHER_CODES else kind
     return ""
+
+
+def _after_clause(scene: Scene, i: int) -> int:
+    """The index of "is" in "the password (that I set for the app) is", i if there is none."""
+    k = i
+    while k < len(scene.items) and scene.plain[k] in _BETWEEN_IS:
+        k += 1
+    return k if scene.word(k) in _IS else i
 
 
 def _after_answer(scene: Scene, first: int) -> int:
     """The index after an answer that ends its clause, or is one string with digits or signs; 0 if it is no answer."""
-    if scene.word(first) in _NOT_SAID or scene.items[first].is_placeholder:
+    if scene.word(first) in _NOT_SAID:
         return 0
     chunk = _after_chunk(scene, first)
     after = chunk
@@ -91,7 +103,7 @@ def _after_answer(scene: Scene, first: int) -> int:
 def _after_chunk(scene: Scene, first: int) -> int:
     """The index after what is written as one string from an item on, without the signs that end it."""
     after = first + 1
-    while after < len(scene.items) and scene.items[after].glued:
+    while after < len(scene.items) and scene.items[after].glued and not scene.items[after].is_placeholder:
         after += 1
     while after > first + 1 and scene.plain[after - 1] in {".", ",", "?", ";", ":", ")"}:
         after -= 1
