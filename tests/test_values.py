@@ -72,6 +72,7 @@ def spell(n: int, joint: str = " and ") -> str:
         ("half a million quid", "500000.00 GBP"),
         ("three quarters of a million pounds", "750000.00 GBP"),
         ("two and a half thousand pounds", "2500.00 GBP"),
+        ("4 thousand 2 hundred pounds", "4200.00 GBP"),
         ("a couple of grand", "2000.00 GBP"),
         ("a grand", "1000.00 GBP"),
         ("twenty five quid", "25.00 GBP"),

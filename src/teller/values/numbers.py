@@ -246,7 +246,8 @@ def _rest(words: Sequence[Item], j: int, limit: int, *, between: bool) -> _Part 
     """The group that may follow a scale, if it belongs to the same number."""
     joined = _word(words, j) == "and"
     at = j + 1 if joined or _word(words, j) == "," else j
-    if _small(words, at) is None and _word(words, at) != "a":
+    in_hundreds = _word(words, at).isdecimal() and _word(words, at + 1) == "hundred"  # "4 thousand 2 hundred"
+    if _small(words, at) is None and _word(words, at) != "a" and not in_hundreds:
         return None
     if _word(words, at) == "a" and _word(words, at + 1) != "hundred":
         return None
