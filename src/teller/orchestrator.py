@@ -269,7 +269,7 @@ class Orchestrator:
         if not passages:
             return policy.not_covered(call.memory)
         best = passages[0]
-        if best.tool and (reply := self.toolbox.begin(best.tool, question)):
+        if best.tool and (reply := self.toolbox.begin(best.tool, question, call.memory)):
             call.memory = reply.memory
             return reply.answer
         if best.handoff:

@@ -166,6 +166,51 @@ DIALOGUES = {
         four or five years -> loan_payment!term: I heard 4 years and 5 years. Which one shall I take?
         five -> loan_payment(amount=8000.00, term=P60M)
         """,
+    "a correction may deny what it corrects": """
+        loan of 8000 over 4 years -> loan_payment(amount=8000.00, term=P48M)
+        not four, five years -> loan_payment(amount=8000.00, term=P60M)
+        no I said nine thousand -> loan_payment(amount=9000.00, term=P60M)
+        """,
+    "a change may be said as a difference": """
+        10k over 5 years at 6% -> loan_payment(amount=10000.00, term=P60M, rate=6)
+        and one year longer? -> loan_payment(amount=10000.00, term=P72M, rate=6)
+        2,000 pounds more -> loan_payment(amount=12000.00, term=P72M, rate=6)
+        reduce it by £4,500 -> loan_payment(amount=7500.00, term=P72M, rate=6)
+        one percent higher -> loan_payment(amount=7500.00, term=P72M, rate=7)
+        shorten it to 30 months -> loan_payment(amount=7500.00, term=P30M, rate=7)
+        3 years shorter -> loan_payment!term: whole months or years
+        """,
+    "a difference from what is not known is no value": """
+        10k over 5 years -> loan_payment(amount=10000.00, term=P60M)
+        one percent higher -> None
+        """,
+    "a bare number is what the word before it says": """
+        10k over 5 years at 6% -> loan_payment(amount=10000.00, term=P60M, rate=6)
+        change the rate to 6.5 -> loan_payment(amount=10000.00, term=P60M, rate=6.5)
+        change the term to 6 -> loan_payment(amount=10000.00, term=P72M, rate=6.5)
+        what would the monthly payment be on 10.000 over 5 years -> loan_payment!amount: £10 is outside what we lend
+        """,
+    "a negative time is none": """
+        what would a loan of 8000 over minus two years cost -> loan_payment!term: whole months or years
+        two years -> loan_payment(amount=8000.00, term=P24M)
+        """,
+    "what is still owed is asked in many ways": """
+        what is owed on 8k over 5 years after 2 years -> loan_early_repayment(amount=8000.00, term=P60M, after=P24M)
+        settling 8k over 4 years after 12 months -> loan_early_repayment(amount=8000.00, term=P48M, after=P12M)
+        what would a loan of 9000 over 3 years cost a month -> loan_payment(amount=9000.00, term=P36M)
+        I've paid 12 months -> loan_early_repayment(amount=9000.00, term=P36M, after=P12M)
+        and what would I owe after 2 years -> loan_early_repayment(amount=9000.00, term=P36M, after=P24M)
+        and the monthly payment? -> loan_payment(amount=9000.00, term=P36M)
+        """,
+    "a sum after an answer about loans is a loan": """
+        how do I apply for a loan -> None
+        8,000 pounds -> loan_payment?term
+        """,
+    "a family that is named is changed to": """
+        10k over 5 years -> loan_payment(amount=10000.00, term=P60M)
+        and 10k in savings over 5 years -> savings_interest(amount=10000.00, term=P60M)
+        back to the loan, 8000 over 3 years -> loan_payment(amount=8000.00, term=P36M)
+        """,
     "limits are said and the form stays open": """
         loan of £500,000 over 5 years -> loan_payment!amount: from £1,000 to £25,000
         £500 -> loan_payment!amount: from £1,000 to £25,000
@@ -275,6 +320,21 @@ def test_an_open_form_is_remembered_redacted_and_small():
     memory = talk("how much would a loan of £10,000 cost a month")[0].memory
 
     assert (memory.form, dict(memory.filled)) == ("loan_payment", {"amount": "10000.00"})
+
+
+def test_a_sum_after_an_answer_about_savings_is_saved():
+    memory = Memory(topic="savings.compare")
+
+    assert TOOLBOX.handle(asked("five thousand pounds, two years"), memory).memory.form == "savings_interest"
+    assert TOOLBOX.handle(asked("what about five thousand pounds"), memory) is None
+
+
+def test_a_tool_that_knowledge_opens_goes_on_with_the_values_of_its_family():
+    memory = Memory(form="loan_total_cost", filled={"amount": "6000.00", "term": "P24M"})
+
+    reply = TOOLBOX.begin("loan_payment", asked("and monthly"), memory)
+
+    assert reply.answer.answer_id == "loan_payment(amount=6000.00, term=P24M)"
 
 
 def test_the_memory_of_another_form_is_left_alone():

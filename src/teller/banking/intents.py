@@ -38,7 +38,7 @@ _AMOUNT = r"<[mnf]\d+>"
 _MONTHLY_SUM = r"<r\d+>"
 _SUM = rf"{_AMOUNT}|{_MONTHLY_SUM}"
 _TERM = r"<[dw]\d+>|\b(?:over|for) <c\d+>"
-_OVER = rf"(?:{_AMOUNT}) (?:[a-z']+ ){{0,2}}?(?:over|across)(?: (?:a|the|about))? <[dc]\d+>"
+_OVER = rf"(?:{_AMOUNT}) (?:at <p\d+> )?(?:[a-z']+ ){{0,2}}?(?:over|across)(?: (?:a|the|about))? <[dc]\d+>"
 _LOAN = _words("loans? borrow(?:ing|ed)? lend(?:ing)? lent")
 _ABOUT_LOAN = rf"{_LOAN}|{_TERM}"
 _HOW_MUCH = _words("how_much what")
@@ -74,6 +74,8 @@ _AFTER = (
     r"\b(?:after|paid for|paying for) (?:[a-z']+ ){0,2}<[dc]\d+>|<d\d+> (?:\w+ )?early\b"
     r"|<d\d+> (?:in|into)\b|<[dc]\d+> .*\b(?:in|at) <[dc]\d+>"
 )
+_OWED = _words("owe owed owing outstanding left remain(?:s|ing)? settlement early_(?:re)?payment")
+_PAID_FOR = r"\bpaid (?:for |it for )?(?:about |already )?<[dc]\d+>"
 _EXTRA = _words("extra more additional over_?pa(?:y|id|ying|yments?) on_top another")
 _SCHEDULE = (
     r"\bamorti[sz]\w+\b|\b(?:re)?payments? (?:schedule|table|breakdown)\b|\bmonth by month\b"
@@ -86,6 +88,7 @@ _SAVES = (
     )
     + r"|<s\d+>"
 )
+_SAVINGS = _words("sav(?:e|ed|ing|ings)")
 _INTEREST = _words("interest returns?")
 _EARNS = _words("earn(?:s|ed)? get gain make receive accrue generate yield grow")
 _BECOMES = _words("grow be_worth become turn_into end_up_with amount_to come_to earn")
@@ -111,12 +114,14 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule("loan_early_repayment", (_WHAT_IF, _PAYS_OFF, _AFTER)),
     Rule("loan_early_repayment", (_WHAT_IF, _PAYS_OFF, r"\bearly\b", rf"{_AMOUNT}|{_TERM}")),
+    Rule("loan_early_repayment", (_AMOUNT, _TERM, f"{_OWED}|{_PAYS_OFF}", _AFTER)),
     Rule("loan_overpayment", (_WHAT_IF, _EXTRA, _MONTHLY_SUM, _LOAN)),
     Rule("loan_term", (_HOW_LONG, _AMOUNT, _MONTHLY_SUM, rf"{_LOAN}|{_PAYS_OFF}|{_PAY}"), _SAVES),
     Rule("borrow_for_payment", (_MONTHLY_SUM, r"\bhow (?:much|big|large)\b|\bwhat\b", _LOAN), rf"{_AMOUNT}|{_SAVES}"),
     Rule("savings_interest", (_INTEREST, _EARNS, _SUM), _NOT_WOULD_EARN),
     Rule("savings_interest", (_INTEREST, r"<s\d+>", _SUM), _NOT_WOULD_EARN),
     Rule("savings_interest", (_INTEREST, _HOW_MUCH, _SAVES, _SUM, _TERM), _NOT_WOULD_EARN),
+    Rule("savings_interest", (r"\binterest (?:on|for|from)\b", _SAVES, _SUM), _NOT_WOULD_EARN),
     Rule("savings_interest", (_BECOMES, _SUM, rf"{_SAVES}|{_TERM}"), _NOT_WOULD_EARN),
     Rule("savings_interest", (_SAVES, _SUM, _WOULD_HAVE, rf"\b(?:have|be)\b|{_EARNS}"), _NOT_WOULD_EARN),
     Rule("loan_total_cost", (_TOTAL, rf"{_LOAN}|{_OVER}", rf"{_PAY}|{_AMOUNT}|{_INTEREST}"), _MONTH),
@@ -125,7 +130,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "loan_payment", (_AMOUNT, _ABOUT_LOAN, rf"{_PAY}|{_MONTH}", f"{_ASKS}|{_SUPPOSES}|{_CALCULATES}"), r"\bsave\b"
     ),
-    Rule("loan_payment", (_OVER, r"\bhow much\b|\bwhat(?:'s| would| will| are)\b|^monthly\b"), _SAVES),
+    Rule("loan_payment", (_OVER, rf"\bhow much\b|\bwhat(?:'s| would| will| are)\b|^monthly\b|{_CALCULATES}"), _SAVES),
     Rule("loan_payment", (_AMOUNT, _LOAN, rf"{_IF_I_BORROW}|{_CALCULATES}|\bquote\b|\bhow much (?:is|for) a\b")),
     Rule("loan_payment", (_AMOUNT, _LOAN, _TERM, r"\bhow much\b|\bwhat(?:'s| would| will)\b")),
     Rule("loan_payment", (_LOAN, rf"{_MONTH}|{_PAYMENTS}", _SUPPOSES, _ASKS), _HOW_TO),
@@ -138,10 +143,12 @@ RULES: tuple[Rule, ...] = (
 FOLLOW_UPS: tuple[Rule, ...] = (
     Rule("loan_overpayment", (_EXTRA, _MONTHLY_SUM)),
     Rule("loan_early_repayment", (_WHAT_IF, _PAYS_OFF), _MONTHLY_SUM),
+    Rule("loan_early_repayment", (_OWED, _AFTER), _SUM),
+    Rule("loan_early_repayment", (_PAID_FOR,), _SUM),
     Rule("amortisation_schedule", (rf"{_SCHEDULE}|\b(?:schedule|table|breakdown)\b",), r"\bwhat (?:is|does)\b"),
     Rule("borrow_for_payment", (_MONTHLY_SUM, r"\b(?:afford|pay|have|borrow|get)\b"), _AMOUNT),
     Rule("loan_total_cost", (rf"{_TOTAL}|\bhow much interest\b",), _SUM),
-    Rule("loan_payment", (_MONTH, r"\b(?:how much|what|that)\b"), _SUM),
+    Rule("loan_payment", (_MONTH, rf"\b(?:how much|what|that)\b|{_PAYMENTS}"), _SUM),
 )
 FOLLOW_UP_WORDS = 16
 
@@ -169,9 +176,20 @@ def recognise(asked: Marked, family: str = "") -> Tool | None:
     tool = _first(RULES, asked)
     if tool is None and family and len(asked.words.split()) <= FOLLOW_UP_WORDS:
         tool = _first([rule for rule in FOLLOW_UPS if TOOLS[rule.tool].family == family], asked)
-    if tool is None and not family and asked.has(_OVER) and only_values(asked) and not asked.has(_NOT_WOULD_COST):
-        tool = TOOLS["loan_payment"]  # with nothing open, "ten thousand over five years" asks what that costs
-    return None if tool is None or asked.has(_VETOES) else tool
+    if tool is None and only_values(asked) and not asked.has(_NOT_WOULD_COST):
+        tool = _of_bare_values(asked, family)
+    if tool is None or (asked.has(_VETOES) and not (family and asked.has(_PAID_FOR))):
+        return None
+    return tool
+
+
+def _of_bare_values(asked: Marked, family: str) -> Tool | None:
+    """What values ask for where no rule does: the family that they name, if another is open; a loan with none open."""
+    if family == "loan":
+        return TOOLS["savings_interest"] if asked.has(_SAVINGS) and not asked.has(_LOAN) else None
+    if family:
+        return TOOLS["loan_payment"] if asked.has(_LOAN) and not asked.has(_SAVINGS) else None
+    return TOOLS["loan_payment"] if asked.has(_OVER) else None  # "ten thousand over five years" asks what that costs
 
 
 def _first(rules: Iterable[Rule], asked: Marked) -> Tool | None:

@@ -76,7 +76,13 @@ class Filling:
 
 
 _MONEY_SLOTS = frozenset({"amount", "payment", "extra", "goal", "deposit"})
+_DENIED = ("not", "not for", "not at")
+_MORE = r"(?:pounds |quid )?(?:more|extra|longer|higher)\b"
+_LESS = r"(?:pounds |quid )?(?:less|fewer|shorter|lower)\b"
+_BY_MORE = r"\b(?:another|extra|(?:add|increase|raise|extend|lengthen|stretch)(?: (?:it|that|this|the \w+))?(?: by)?)$"
+_BY_LESS = r"\b(?:reduce|lower|cut|shorten|drop)(?: (?:it|that|this|the \w+))? by$"
 _CORRECTS = re.compile(r"\b(?:no|nope|actually|sorry|i mean|i meant|make (?:it|that)|rather|instead|correction|wait)\b")
+_OF_RATE = re.compile(r"\b(?:at|rate|apr|aer|interest)(?: (?:of|is|was|to|at|be|about))*$")
 _LONGEST_BARE_YEARS = 10  # "over 5" is years, "over 60" is months
 
 
@@ -84,12 +90,19 @@ def fill(asked: Marked, tool: Tool, filled: Mapping[str, str] | None = None) -> 
     """Give each value of a question its slot; `filled` is what an open form of the tool holds, None without one."""
     filling = Filling()
     for mark in asked.marks():
+        if mark.before.endswith(_DENIED):  # "not four, five years"
+            continue
         wanted = tool.missing({**filled, **filling.slots}) if filled is not None else ""
         slot = _slot(mark, tool, wanted or _nearest(mark, tool, filled or {}))
         if not slot:
             filling.unused += 1
             continue
         value = _canonical(mark, slot, is_apr=asked.has(r"\b(?:apr|annual percentage)\b"))
+        if filled is not None and (sign := _direction(mark)):
+            if slot not in filled:
+                filling.unused += 1
+                continue
+            value = _moved(filled[slot], value, sign)
         before = filling.slots.get(slot, value)
         if before != value and not _CORRECTS.search(mark.before.rpartition(">")[2]):
             filling.clashes[slot] = (before, value)
@@ -113,8 +126,10 @@ def _slot(mark: Mark, tool: Tool, wanted: str) -> str:
         case "m" | "n" | "f":
             extra = "extra" in tool.needs and re.search(r"\b(?:extra|more|another)\b", mark.before.rpartition(">")[2])
             return "extra" if extra else tool.money
-        case "c" if mark.before.endswith("at"):
+        case "c" if _OF_RATE.search(mark.before):
             return "rate"
+        case "c" if re.search(r"\b(?:on|loan of|borrow|borrowing)$", mark.before):
+            return tool.money
         case "d" | "w" | "c":
             return _time_slot(mark, tool, wanted)
     return ""
@@ -144,17 +159,34 @@ def _time_slot(mark: Mark, tool: Tool, wanted: str) -> str:
     return "term" if "term" in tool.needs else ""
 
 
+def _direction(mark: Mark) -> int:
+    """1 for a value that is said to come on top of the one before, -1 for one that goes off it, else 0."""
+    near = mark.before.rpartition(">")[2]
+    if re.match(_LESS, mark.after) or re.search(_BY_LESS, near):
+        return -1
+    return 1 if re.match(_MORE, mark.after) or re.search(_BY_MORE, near) else 0
+
+
+def _moved(before: str, step: str, sign: int) -> str:
+    """A value moved by another: "P60M" by "P12M", "10000.00" by "2000.00"; the other where they do not add up."""
+    old, move = (re.fullmatch(r"(P?)(-?[\d.]+)(M?)( APR)?", text) for text in (before, step))
+    if not old or not move or (old[1], old[3]) != (move[1], move[3]):
+        return step
+    return f"{old[1]}{Decimal(old[2]) + sign * Decimal(move[2]):f}{old[3]}{old[4] or ''}"
+
+
 def _canonical(mark: Mark, slot: str, *, is_apr: bool) -> str:
     if slot == "rate":
         return f"{mark.value.removesuffix(' APR')}{' APR' if is_apr or mark.value.endswith('APR') else ''}"
     if slot in _MONEY_SLOTS:
         currency = " foreign" if mark.letter == "f" else ""
         return f"{Decimal(mark.value):.2f}{currency}"
+    sign = "-" if re.search(r"\b(?:minus|negative)$", mark.before) else ""  # which no limit lets pass
     if mark.letter != "c":
-        return mark.value
+        return mark.value.replace("P", f"P{sign}") if sign else mark.value
     number = Decimal(mark.value)
     months = number * 12 if number <= _LONGEST_BARE_YEARS else number
-    return f"P{months.normalize():f}M"
+    return f"P{sign}{months.normalize():f}M"
 
 
 # What may stand around the values of an answer or a change: with anything else, it is another question.
@@ -166,7 +198,8 @@ _CARRYING = """
     borrowing lend loan save saved saving savings pay paying paid repay payment payments repayments cost away
     back off aside each every per a an the month monthly months year years pounds quid percent apr rate interest
     term amount total altogether same again one early minus negative extra me up down what's whats get give
-    quote personal
+    quote personal said not shorten lengthen extend increase reduce lower raise cut bring stretch drop higher longer
+    shorter fewer extra another add
 """
 _AROUND = re.compile(rf"<[a-z]\d+>|\b(?:(?:can|could|would|shall) (?:we|you)|{'|'.join(_CARRYING.split())})\b(?!')")
 _CANCELS = re.compile(

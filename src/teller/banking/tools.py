@@ -15,7 +15,7 @@ import pandas as pd
 
 from teller.banking.intents import recognise
 from teller.banking.loan_quotes import LoanQuotes
-from teller.banking.marks import mark
+from teller.banking.marks import Marked, mark
 from teller.banking.products import Rate, RateTable, spoken_money, spoken_number
 from teller.banking.quotes import Filled, Problem, spoken_time
 from teller.banking.savings_quotes import SavingsQuotes
@@ -24,6 +24,7 @@ from teller.call import Memory
 from teller.errors import InputError
 from teller.turn import Answer, DataClass, Question, Source
 
+_OF_TOPIC: Mapping[str, str] = {"loans": "loan_payment", "savings": "savings_interest"}
 _LONGEST_QUESTION = 600  # characters: nobody asks for one calculation in more
 
 # What is asked for a slot that is missing, by family.
@@ -70,7 +71,8 @@ class Toolbox:
         open_tool = TOOLS.get(memory.form)
         if open_tool and cancels(asked):
             return _reply("Of course, I have put that aside. What else can I do?", f"{open_tool.name}.cancelled")
-        if tool := recognise(asked, open_tool.family if open_tool else ""):
+        tool = None if open_tool else _continued(asked, memory.topic)
+        if tool := tool or recognise(asked, open_tool.family if open_tool else ""):
             filling = fill(asked, tool)
             return self._advance(tool, _carried(open_tool, tool, memory.filled, filling), filling)
         if open_tool and only_values(asked):
@@ -79,7 +81,7 @@ class Toolbox:
                 return self._advance(open_tool, memory.filled, filling)
         return None
 
-    def begin(self, name: str, question: Question) -> ToolReply | None:
+    def begin(self, name: str, question: Question, memory: Memory) -> ToolReply | None:
         """Open a tool by its name for a question that knowledge found to be about it; None if the bank lacks it.
 
         Raises:
@@ -87,7 +89,8 @@ class Toolbox:
         """
         if name not in TOOLS:
             raise InputError(f"there is no tool '{name}'; there are {', '.join(sorted(TOOLS))}")
-        return self._advance(TOOLS[name], {}, fill(mark(question), TOOLS[name]))
+        tool, filling = TOOLS[name], fill(mark(question), TOOLS[name])
+        return self._advance(tool, _carried(TOOLS.get(memory.form), tool, memory.filled, filling), filling)
 
     def lapse(self, memory: Memory) -> Memory:
         """The memory after a turn that was about something else: an open form waits one such turn, then it is gone."""
@@ -124,6 +127,13 @@ class Toolbox:
             return _reply(said.text, f"{tool.name}!{said.slot}", tool, filled, said.rates)
         values = ", ".join(f"{slot}={filled[slot]}" for slot in tool.slots if slot in filled)
         return _reply(said.text, f"{tool.name}({values})", tool, filled, said.rates)
+
+
+def _continued(asked: Marked, topic: str) -> Tool | None:
+    """The calculation of a bare sum after an answer about savings or loans: "five thousand pounds, two years"."""
+    name = _OF_TOPIC.get(topic.partition(".")[0], "")
+    bare = asked.has(r"<[mn]\d+>") and not asked.has(r"\b(?:what|how|if)\b") and only_values(asked)
+    return TOOLS[name] if name and bare else None
 
 
 def _carried(open_tool: Tool | None, tool: Tool, filled: Filled, filling: Filling) -> Filled:
