@@ -98,3 +98,105 @@ def test_the_name_of_the_bank_itself_is_no_products():
 def test_words_that_tell_products_apart_leave_out_what_names_end_in():
     assert {"silver", "gold", "plus", "business", "ecocard"} <= PRODUCTS.telling_words()
     assert "card" not in PRODUCTS.telling_words()
+
+
+def subjects(titles: dict[str, str], texts: dict[str, str] | None = None) -> dict[str, set[str]]:
+    documents = [Document(key, title, (texts or {}).get(key, "It is free.")) for key, title in titles.items()]
+    return {key: set(subject.names) for key, subject in subjects_of(documents).items()}
+
+
+def test_a_folder_names_a_product_only_if_a_document_is_titled_like_it():
+    found = subjects(
+        {
+            "savings/saver": "Savings at Dale",
+            "mortgages/fees": "Mortgages at Dale",
+            "cards/gold-card/fees": "What it costs",
+            "cards/gold-card/about": "Gold card",
+            "cards/silver-card/about": "Silver card",
+            "service/pin": "Forgotten PIN",
+            "service/address": "New address",
+            "service/complaints": "Complaints",
+            "service/fraud": "Fraud",
+        }
+    )
+
+    assert found["savings/saver"] == {"savings"}
+    assert found["mortgages/fees"] == {"mortgages"}
+    assert found["cards/gold-card/fees"] == {"gold"}
+    assert subjects({"savings/a": "Opening", "savings/b": "Closing"}) == {"savings/a": set(), "savings/b": set()}
+
+
+def test_a_word_that_most_names_begin_with_is_none_of_theirs():
+    titles = {"saver": "Dale Saver", "card": "Dale Flex card", "youth": "Dale Youth", "limits": "Saver limits"}
+    text = "With the Dale Saver, the Dale Flex card and the Dale Youth account you get a Saver."
+
+    found = subjects(titles, dict.fromkeys(titles, text))
+
+    assert not any("dale" in names for names in found.values())
+
+
+def test_the_word_by_which_one_name_is_longer_than_another_tells_them_apart():
+    titles = {"easy": "Dale Saver", "plus": "Dale Saver Plus"}
+    documents = [Document(key, title, f"The {title} pays interest.") for key, title in titles.items()]
+    products = Products(subjects_of(documents).values())
+
+    assert {one.spoken for one in products.asked("what does the dale saver pay")} == {"Dale Saver"}
+    assert {one.spoken for one in products.asked("what does the dale saver plus pay")} == {"Dale Saver Plus"}
+
+
+def test_numbers_tell_names_apart_and_days_do_not():
+    documents = [Document(f"notice-{days}", f"Notice {days}", "Tell us.") for days in (60, 120)]
+    products = Products(subjects_of(documents).values())
+
+    assert {one.spoken for one in products.asked("the charge on notice 120")} == {"Notice 120"}
+    assert products.asked("can I have it in 60 days") == frozenset()
+
+
+def test_months_are_no_names():
+    texts = dict.fromkeys(("a", "b"), "From January you pay in January.")
+
+    assert subjects({"a": "Fees from January", "b": "Fees until December"}, texts) == {"a": set(), "b": set()}
+
+
+def test_a_word_of_a_longer_name_that_others_use_as_any_word_names_nothing_alone():
+    documents = [
+        Document("bonds", "Fixed Rate Bonds", "Money in the Fixed Rate Bonds stays there, as in our Fixed Rate Bonds."),
+        Document("mortgages", "Mortgages", "You may overpay a fixed mortgage."),
+    ]
+    products = Products(subjects_of(documents).values())
+
+    assert products.asked("can I overpay my fixed mortgage") == frozenset()
+    assert {one.spoken for one in products.asked("when does the fixed rate bond end")} == {"Fixed Rate Bonds"}
+
+
+def test_several_of_a_product_are_that_product():
+    assert asked("can I have two ecocards") == {"EcoCard"}
+
+
+def test_a_topic_of_a_product_is_no_rival_of_it_and_a_card_is_one_of_an_account():
+    titles = {"saver": "Saver", "limits": "Saver limits", "card": "Gold Card", "account": "Gold Account"}
+    texts = {
+        "saver": "The Saver pays 3 %, and a Saver is free.",
+        "limits": "Of limits the Saver has one.",
+        "card": "Your Gold Card is free.",
+        "account": "Your Gold Account is free.",
+        "other": "Your Blue Card and your Blue Account are free.",
+    }
+    titles |= {"other": "Blue Card", "another": "Blue Account"}
+    found = subjects_of([Document(key, title, texts.get(key, texts["other"])) for key, title in titles.items()])
+    products = Products(found.values())
+
+    assert not products.are_rivals(found["saver"], found["limits"])
+    assert products.are_rivals(found["card"], found["account"])
+
+
+@pytest.mark.parametrize(
+    ("before", "named", "instead"),
+    [
+        ("is the silver card free", "and the gold one?", "is the gold card free"),
+        ("is the silver card free", "the gold account", "is the gold account free"),
+        ("what is the fee", "the gold card, please", "what is the fee gold card"),
+    ],
+)
+def test_a_bare_name_stands_in_place_of_the_one_before(before, named, instead):
+    assert PRODUCTS.instead(before, named) == instead

@@ -110,6 +110,37 @@ async def test_a_question_that_leans_on_one_about_another_product_leaves_that_pr
     assert not [passage for passage in found if passage.answer_id.startswith("gold")]
 
 
+async def test_a_bare_name_asks_the_same_of_another_product(passages):
+    search = DocumentSearch(passages, ScriptedEmbedder())
+    asked = Asked("what is the annual fee of the silver card", "silver#1")
+    later = Asked("what is the annual fee of the silver card / and the gold one", "gold#1")
+
+    assert search.leaning("and the gold one?", asked) == ("what is the annual fee of the gold card", "", "silver#1")
+    assert search.leaning("and silver?", later)[0] == "what is the annual fee of the silver card"
+
+
+async def test_what_was_said_is_said_again_only_to_who_asks_for_more_of_it(passages):
+    search = DocumentSearch(passages, ScriptedEmbedder())
+    told = Asked("how do I close my account", "closing#1")
+
+    assert search.leaning("can I do that in the app", told)[2] == ""
+    assert search.leaning("how long does it take", told)[2] == "closing#1"
+
+
+async def test_a_general_passage_about_another_product_alone_is_not_said(tmp_path):
+    for name, title in {"easy": "Dale Saver", "plus": "Dale Saver Plus"}.items():
+        (tmp_path / f"{name}.md").write_text(f"# {title}\n\nThe {title} is simple.\n")
+    rows = "".join(
+        f"| {name} | {rate} % | every year on the last day of December, as long as it is open |\n"
+        for name, rate in (("Dale Saver", 3), ("Dale Saver Plus", 4))
+    )
+    (tmp_path / "rates.md").write_text(f"# Rates\n\n| Account | Rate | Interest paid |\n|---|---|---|\n{rows}")
+    ids = await found(list(read_knowledge(tmp_path, RATES)), "what rate does the dale saver pay")
+
+    assert "rates#1" in ids
+    assert "rates#2" not in ids
+
+
 async def test_the_vectors_of_a_question_are_made_when_it_is_asked_and_only_once(passages):
     embedder = Counting()
     search = DocumentSearch(passages, embedder)

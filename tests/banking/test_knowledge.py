@@ -1,6 +1,7 @@
 """Reading what the bank has approved, and saying exactly what is wrong with it."""
 
 import json
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -57,6 +58,8 @@ def test_a_change_of_rate_changes_answer_and_versions(tmp_path):
     ("name", "content", "said"),
     [
         ("a.jsonl", '{"id": "a", "title": "t", "content": "x"}\n{broken\n', r"a\.jsonl:2: not JSON"),
+        ("a.jsonl", '{"id": "a", "text": "x", "n": ' + "1" * 5000 + "}", r"a\.jsonl:1: JSON with a number too long"),
+        ("a.jsonl", "[" * 100_000, r"a\.jsonl:1: JSON with .* lists too deep"),
         ("a.jsonl", '["a"]\n', r"a\.jsonl:1: an object was expected"),
         ("a.jsonl", '{"id": "a b", "content": "x"}\n', r"a\.jsonl:1: an id has no spaces"),
         ("a.jsonl", '{"id": "a", "title": "t", "content": "  "}\n', r"a\.jsonl:1: 'content' is missing or empty"),
@@ -128,6 +131,36 @@ def test_a_passage_is_named_after_its_product_if_it_does_not_say_so(tmp_path):
 
     assert gold.text == "Gold card: The annual fee is £20."
     assert silver.text == "The annual fee is £10. The Silver card is made of steel."
+
+
+def test_a_short_passage_says_what_it_is_about(tmp_path):
+    (tmp_path / "a.md").write_text(
+        "# Gold card\n\n## Cash machine limit\n\n£750 a day.\n\n## Fees\n\nThe annual fee is £20.\n"
+        "\n## Is it free abroad?\n\nYes.\n"
+    )
+    (tmp_path / "b.md").write_text("# Silver card\n\nIt is free.\n")
+
+    limit, fee, abroad, _ = read(tmp_path)
+
+    assert limit.text == "Gold card, Cash machine limit: £750 a day."
+    assert fee.text == "Gold card: The annual fee is £20."
+    assert (abroad.text, abroad.asks) == ("Gold card: Yes.", ("Is it free abroad?",))
+
+
+def test_an_internal_section_of_a_document_is_not_read_to_callers(tmp_path):
+    (tmp_path / "a.md").write_text("# Cash\n\nAsk us.\n\n## Internal: codes\n\nThe code is 7719.\n")
+
+    assert [passage.text for passage in read(tmp_path)] == ["Ask us."]
+
+
+def test_what_was_in_force_on_a_day_is_read(tmp_path):
+    (tmp_path / "a.jsonl").write_text(
+        '{"id": "a", "title": "Fees (2025)", "text": "£3."}\n{"id": "b", "title": "Fees (2026)", "text": "£8."}\n'
+    )
+
+    texts = [read_knowledge(tmp_path, load_rates(RATES, "r"), date(year, 7, 1))[0].text for year in (2025, 2026)]
+
+    assert texts == ["£3.", "£8."]
 
 
 def test_every_word_that_is_said_counts_in_the_version(tmp_path):

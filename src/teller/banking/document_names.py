@@ -64,6 +64,8 @@ class Products:
     def _is_telling(self, said: frozenset[str], product: Subject) -> bool:
         """Whether words are more than half of what only this name has: "fixed" is not enough for "Fixed Rate Bonds"."""
         own = frozenset(map(stem, (*product.names, *small_words(product.spoken))))
+        if product.names <= product.titled:
+            return len(own & said) > 1 or len(own) == 1
         own = frozenset(word for word in own - self._shared if not is_empty(word)) or frozenset(
             map(stem, product.names)
         )
@@ -89,18 +91,19 @@ class Products:
 
     def instead(self, text: str, named: str) -> str:
         """A text about the products that another one names, in place of its own."""
-        kinds = frozenset(kind for product in self.asked(text) for kind in product.kinds)
-        others = [" ".join(word for phrase in self._phrases(named) for word in phrase)]
+        new = [word for phrase in self._phrases(named) for word in phrase]
+        old = {word for phrase in self._phrases(text) for word in phrase if word in self._names}
+        if len(new) > 1:  # "the gold card", in place of "the silver account"
+            old |= {word for phrase in self._phrases(text) for word in phrase}
+        others = [" ".join(new)]
 
         def swapped(found: re.Match[str]) -> str:
-            word = found[0].lower()
-            if word not in self._names and stem(word) not in kinds:
+            if found[0].lower() not in old:
                 return found[0]
             return others.pop() if others else ""
 
-        if not self.asked(text):
-            return f"{text} {others[0]}"
-        return " ".join(WORD.sub(swapped, text).split())
+        swap = " ".join(WORD.sub(swapped, text).split())
+        return f"{swap} {others[0]}" if others else swap
 
     def telling_words(self) -> frozenset[str]:
         """The names' words, and the longer ones of the names as they are spoken but for what most of them end in."""
@@ -134,6 +137,8 @@ class Products:
         """Words, small; two that make one of the names together ("eco card") are one."""
         words: list[str] = []
         for word in small_words(text):
+            if word not in self._names and word.removesuffix("s") in self._names:
+                word = word.removesuffix("s")
             if words and words[-1] + word in self._names:
                 words[-1] += word
             else:

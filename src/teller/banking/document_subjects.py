@@ -52,6 +52,7 @@ class Subject:
         kinds: stems of the other words of its name and id.
         spoken: the product's name as the titles write it, empty if they do not.
         common: those of the names' words that documents about other things use as any word: "fixed".
+        titled: those that only tell titles apart: "travel" of "Travel insurance" beside "Phone insurance".
         proper: those of the kinds that are written with a capital beside a name's word: "Business".
     """
 
@@ -59,6 +60,7 @@ class Subject:
     kinds: frozenset[str] = frozenset()
     spoken: str = ""
     common: frozenset[str] = frozenset()
+    titled: frozenset[str] = frozenset()
     proper: frozenset[str] = frozenset()
 
 
@@ -113,11 +115,15 @@ def _leads(families: Mapping[str, Sequence[Document]]) -> set[tuple[str, ...]]:
     return {tuple(small_words(_lead(document.title))) for members in families.values() for document in members}
 
 
-def _key_words(key: str, leads: Collection[tuple[str, ...]]) -> set[str]:
-    """Words of a family's key; of its folders only the last one's, and only if a document is titled like it."""
-    folder, _, own = key.rpartition("/")
-    within = tuple(small_words(folder.rpartition("/")[2]))
-    return set(small_words(own)).union(within if within in leads else ())
+def _folder(key: str, leads: Collection[tuple[str, ...]]) -> tuple[str, ...]:
+    """Words of the folder that a family of documents is in, if a document is titled like it."""
+    words = tuple(small_words(key.rpartition("/")[0].rpartition("/")[2]))
+    return words if words in leads else ()
+
+
+def _own(key: str) -> set[str]:
+    """Words of a family's key without its folders."""
+    return set(small_words(key.rpartition("/")[2]))
 
 
 def _names(families: Mapping[str, Sequence[Document]]) -> _Names:
@@ -128,7 +134,7 @@ def _names(families: Mapping[str, Sequence[Document]]) -> _Names:
     elsewhere: Counter[str] = Counter()
     leads, phrases = _leads(families), set[str]()
     for key, members in families.items():
-        born = _key_words(key, leads).union(*(small_words(document.title) for document in members))
+        born = _own(key).union(_folder(key, leads), *(small_words(document.title) for document in members))
         used, small = set(born), set[str]()
         for line in chain.from_iterable(running_lines(document.markdown) for document in members):
             used.update(small_words(line))
@@ -209,8 +215,8 @@ def _subjects(
     """Each document with its subject: what its family shares, else what its own title says."""
     titles = [set(small_words(document.title)) for document in members]
     counts = Counter(word for title in titles for word in title)
-    titled = {word for word, count in counts.items() if 2 * count >= len(members)}
-    subject = _subject(_key_words(key, leads), titled, names, [document.title for document in members])
+    titled = {word for word, count in counts.items() if 2 * count >= len(members)}.union(_folder(key, leads))
+    subject = _subject(_own(key), titled, names, [document.title for document in members])
     if subject.names:
         yield from ((document, subject) for document in members)
     else:
@@ -230,6 +236,7 @@ def _subject(key: set[str], titled: set[str], names: _Names, titles: Sequence[st
         frozenset(map(stem, kinds)),
         _spoken(found, titles),
         found & names.common,
+        found & names.titled,
         frozenset(map(stem, proper)),
     )
 

@@ -21,6 +21,7 @@ PASSAGE_WORDS = 70  # about 25 seconds of speech; longer answers are not listene
 _HEADING = re.compile(r"(#{1,7})\s+(.*?)[\s#]*")
 _UNDERLINE = re.compile(r"=+|-{2,}")
 _RULE = re.compile(r"[-=*_|:\s]+")
+_QUOTED = re.compile(r"^(?:>\s*)+")
 _ITEM = re.compile(r"^(?:[-*+]|\d+[.)])\s+(?:\[[ xX]\]\s+)?")
 _NUMBERING = re.compile(r"^(?:(?:\d+\.)+\d*|\d+\))\s+")
 _FRONT_MATTER = re.compile(r"\A\s*(---|\+\+\+)[ \t]*\n((?:#.*\n)*[\w-]+[ \t]*[:=].*?)\n\1[ \t]*(?:\n|\Z)", re.DOTALL)
@@ -31,6 +32,7 @@ _DIRECTIVE = re.compile(
     r"|\{%.*?%\}|\[!\w+\][-+]?|\[\^[^\]]+\]:?|\{#[^}]*\}"  # "{% include %}", "[!NOTE]", "[^1]", "{#anchor}"
 )
 _STRUCK = re.compile(r"~~.*?~~")
+_MAIL = re.compile(r"<(?:mailto:)?([^\s<>@]+@[^\s<>]+)>")
 _ADDRESS = re.compile(r"<?\bhttps?://(?:www\.)?([^\s<>)]*[^\s<>).,;:!?/])/?>?")
 _SIGNS = {"✓": "yes", "✔": "yes", "✅": "yes", "✗": "no", "✘": "no", "✕": "no", "❌": "no", "–": "", "—": "", "-": ""}
 _QUESTION = re.compile(r"(?:\*\*|__)?Q(?:uestion)?\s*\d*\s*[.:)]\s*(?:\*\*|__)?\s*(?P<q>\S.*?)\s*(?:\*\*|__)?")
@@ -46,11 +48,13 @@ _HTML = (
     (re.compile(r"\s*<tr\b[^<>]*>\s*", re.I), "\n|"),
     (re.compile(r"\s*</t[dh]>\s*", re.I), "|"),
     (re.compile(r"\s*</?(?:article|div|dd|dl|dt|li|ol|p|section|table|tbody|thead|ul)\b[^<>]*>\s*", re.I), "\n\n"),
-    (re.compile(r"<(?:/tr|t[dh]\b[^<>]*)>\s*", re.I), ""),
+    (re.compile(r"<(?:/tr|t[dh]\b[^<>]*)>[ \t]*", re.I), ""),
 )
 _BREAK = re.compile(r"<(?:br|hr)\b[^<>]*>", re.IGNORECASE)
 _TAG = re.compile(
-    r"</?(?:a|b|center|code|details|div|em|i|img|p|small|span|strong|sub|summary|sup|u)\b[^<>]*>", re.IGNORECASE
+    r"</?(?:a|abbr|b|button|center|cite|code|details|div|em|figure|font|i|img|kbd|label|mark|p|q|section|small|span|strong"
+    r"|sub|summary|sup|time|u)\b[^<>]*>",
+    re.IGNORECASE,
 )
 _IMAGE = re.compile(r"!\[[^\]]*\](?:\([^)]*\)|\[[^\]]*\])")
 _LINK = re.compile(r"\[([^\]]+)\](?:\([^)]*\)|\[[^\]]*\])")
@@ -154,7 +158,7 @@ def _plainly(markdown: str) -> str:
     if "</" in text:
         for pattern, replacement in _HTML:
             text = pattern.sub(replacement, text)
-    return _STRUCK.sub("", _DIRECTIVE.sub("", text))
+    return _DIRECTIVE.sub("", text)
 
 
 def _blocks(markdown: str) -> Iterator[tuple[int, str]]:
@@ -178,7 +182,7 @@ def _blocks(markdown: str) -> Iterator[tuple[int, str]]:
                 yield _ROW, row
             columns = columns or cells
         elif line and not _RULE.fullmatch(line):
-            waiting.append(line.removeprefix("> "))
+            waiting.append(line)
         columns = columns if is_row else []
     if text := _spoken(" ".join(waiting)):
         yield 0, text
@@ -191,7 +195,7 @@ def _lines(markdown: str) -> Iterator[str]:
     """
     fenced = asked = False
     for raw in markdown.splitlines():
-        line = raw.strip()
+        line = _QUOTED.sub("", raw.strip())
         if line.startswith(("```", "~~~")):
             fenced, line = not fenced, ""
         if fenced:
@@ -223,17 +227,23 @@ def _goes_on(waiting: list[str], line: str) -> bool:
 
 
 def _cells(line: str) -> list[str]:
-    cells = (_plain(cell) for cell in re.split(r"(?<!\\)\|", line.strip("|")))
+    cells = (_plain(cell) for cell in re.split(r"(?<!\\)\|", line.removeprefix("|").removesuffix("|")))
     return [_SIGNS.get(cell, cell) for cell in cells]
 
 
 def _row(columns: list[str], cells: list[str]) -> str:
-    """A row of a table: "Gold: £5." of two columns, "Gold: Fee £5, Limit £300." of more."""
+    """A row of a table: "Gold: £5." of two columns, "Gold: Fee £5, Limit £300." of more; none without a name."""
     name, *values = cells
     if len(values) > 1:
-        values = [f"{column} {value}" for column, value in zip(columns[1:], values, strict=False) if column and value]
+        pairs = zip(columns[1:], values, strict=False)
+        values = [f"{column}{_colon(column, value)} {value}" for column, value in pairs if column and value]
     text = ", ".join(filter(None, values))
-    return _ended(f"{name}: {text}" if name and text else name or text)
+    return _ended(f"{name}: {text}" if name and text else name)
+
+
+def _colon(column: str, value: str) -> str:
+    """What keeps two numbers apart, as "Notice 60: 60 days"."""
+    return ":" if column[-1].isdigit() and value[0].isdigit() else ""
 
 
 def _spoken(text: str) -> str:
@@ -242,9 +252,9 @@ def _spoken(text: str) -> str:
 
 
 def _plain(text: str) -> str:
-    text = _LINK.sub(r"\1", _IMAGE.sub("", _TAG.sub("", _BREAK.sub(" ", text.strip()))))
-    text = html.unescape(_ADDRESS.sub(r"\1", text))
-    return re.sub(r":(?:\s*:)+", ":", " ".join(_EMPHASIS.sub("", text).replace("\\", "").split()))
+    text = _LINK.sub(r"\1", _IMAGE.sub("", _TAG.sub("", _BREAK.sub(" ", _STRUCK.sub("", text).strip()))))
+    text = html.unescape(_MAIL.sub(r"\1", _ADDRESS.sub(r"\1", text)))
+    return re.sub(r"(?:\s*:)+(?=\s|$)", ":", " ".join(_EMPHASIS.sub("", text).replace("\\", "").split()))
 
 
 def _ended(text: str) -> str:
