@@ -289,6 +289,8 @@ def test_the_last_digits_of_a_card_are_its_tail(text):
         ("I don't have one yet", []),
         ("wait a second", []),
         ("at first", []),
+        ("my first time here", []),
+        ("is she coming Monday", ["date rel:monday"]),
         ("how do I use 3D secure or 2FA", []),
         ("my 401k", []),
         ("may I pay", []),

@@ -11,7 +11,7 @@ from types import MappingProxyType
 
 from teller.values.names import GIVEN_NAMES
 
-_DOUBLED = frozenset("bdglmnprt")  # "cancelled", "stopping"
+_DOUBLED = frozenset("bdglmnprt")  # "cancelled", "stopping"; then "call" is "cal" too
 
 
 class Turn(StrEnum):
@@ -30,6 +30,7 @@ class English:
         small: words that carry no subject.
         negators: words that say no.
         denials: words of content that say no as well.
+        adverbs: words that may stand anywhere.
         breaks: words that end a phrase that began with "from" or "to".
         times: the words that say when one thing is by another: before it, during it or after it.
         timed: all of those.
@@ -45,6 +46,7 @@ class English:
     small: frozenset[str]
     negators: frozenset[str]
     denials: frozenset[str]
+    adverbs: frozenset[str]
     breaks: frozenset[str]
     times: Mapping[str, frozenset[str]]
     timed: frozenset[str]
@@ -66,7 +68,9 @@ class English:
         elif len(word) > 3 and word.endswith("s") and not word.endswith(("ss", "us", "is")):
             word = word[:-1]
         elif len(word) > 4 and word.endswith(("ed", "ing")):
-            word = _undoubled(word[:-2] if word.endswith("ed") else word[:-3])
+            word = word[:-2] if word.endswith("ed") else word[:-3]
+        if len(word) > 3 and word[-1] == word[-2] and word[-1] in _DOUBLED:
+            return word[:-1]
         return word[:-1] if len(word) > 3 and word.endswith("e") else word
 
 
@@ -87,7 +91,7 @@ def load_english(bank: Iterable[tuple[str, str]] = ()) -> English:
     twins = [pair for left, right in tables["twins"] for pair in ((left, right), (right, left))]
     words = {name: frozenset(tables[name].split()) for name in _WORDS}
     return English(
-        **{name: words[name] for name in ("small", "negators", "denials", "breaks")},
+        **{name: words[name] for name in ("small", "negators", "denials", "adverbs", "breaks")},
         times=MappingProxyType({name: words[name] for name in ("before", "during", "after")}),
         timed=words["before"] | words["during"] | words["after"] | {"once"},
         opposites=MappingProxyType(opposites),
@@ -96,11 +100,11 @@ def load_english(bank: Iterable[tuple[str, str]] = ()) -> English:
         contrasts=MappingProxyType(_contrasts({**tables["contrasts"], "given name": "|".join(sorted(GIVEN_NAMES))})),
         quantities=MappingProxyType(_by_word(tables["quantities"])),
         how=MappingProxyType(_by_word(tables["how"])),
-        irregular=MappingProxyType(tables["irregular"]),
+        irregular=MappingProxyType(_by_word(tables["irregular"])),
     )
 
 
-_WORDS = ("small", "negators", "denials", "breaks", "before", "during", "after")
+_WORDS = ("small", "negators", "denials", "adverbs", "breaks", "before", "during", "after")
 
 
 def _oppose(opposites: dict[str, dict[str, Turn]], left: list[str], right: list[str], turn: Turn) -> None:
@@ -122,7 +126,3 @@ def _contrasts(table: Mapping[str, str]) -> dict[str, tuple[str, int]]:
             for word in words.split():
                 found[word] = found[f"{word}'s"] = (row, place)
     return found
-
-
-def _undoubled(word: str) -> str:
-    return word[:-1] if len(word) > 3 and word[-1] == word[-2] and word[-1] in _DOUBLED else word

@@ -19,6 +19,7 @@ from teller.cache.reading import Difference, Reading
 from teller.cache.roles import compared_the_other_way, role_difference
 from teller.cache.small_words import modality_difference, time_difference, wording_difference
 from teller.turn import MissReason, Question, Value, ValueKind
+from teller.values.reading import word_set
 
 __all__ = ["Difference", "Guards", "Reading", "indifferent_kinds"]
 
@@ -37,7 +38,8 @@ _HEDGES = re.compile(
 )
 _DENIED = re.compile(
     r"\b(?:fail(?:s|ed|ing)?|refus(?:e|es|ed|ing)) to\b|\bstop(?:s|ped)? (?!being\b|paying\b)\w{2,}ing\b"
-    r"|\b(?:all|every\w*|any\w*|no\w*) but\b|\b(?:absence of|far from|free of(?! charge\b| cost\b)|yet to)\b"
+    r"|\b(?:all|(?:any|every)(?:one|body|thing|where)|no one|nobody|nothing|none) but\b"
+    r"|\b(?:absence of|far from|free of(?! charge\b| cost\b)|yet to)\b"
 )
 _DENYING = frozenset(
     {
@@ -65,6 +67,7 @@ _PARTICLES = frozenset({"in", "on", "off", "out", "up", "down", "over", "back", 
 # Words that a question of the same content may have or not.
 _LEADING = frozenset(
     {"going", "gonna", "able", "already", "still", "yet", "ago", "ever", "possible", "allowed", "take", "takes"}
+    | {"gone", "went", "hers", "ours", "yours", "theirs"}
     | {"instead", "rather", "time", "day", "date", "reason", "colour", "color", "size", "age"}
 )
 _NONE: frozenset[str] = frozenset()
@@ -73,6 +76,9 @@ _KNOWN_WORDS = 8_192  # whose stems are remembered
 _OF_CIRCUMSTANCE = frozenset({ValueKind.DATE, ValueKind.TIME, ValueKind.DURATION, ValueKind.COUNT, ValueKind.PLACE})
 _ROWS_OF_KIND = {"country": ValueKind.PLACE, "city": ValueKind.PLACE, "day_part": ValueKind.TIME}
 _ENOUGH_VALUES = 4  # with three, answers of a middling margin were right in 92 to 97 % (docs/decisions.md)
+_BEING = frozenset({"is", "are", "was", "were", "does", "did"})
+_HELPING = frozenset({"do", "have", "has", "can", "could", "will", "would", "should"})
+_SUBJECTS = frozenset((word,) for word in word_set("i you we they he she it the my your this that"))
 _OTHER_WAY = "compared one way round against the other"
 _Said = tuple[ValueKind, str]
 
@@ -180,6 +186,8 @@ class Guards:
         turns = [f"{asked.negations} against {stored.negations} negations"] * ((asked.negations + stored.negations) % 2)
         if asked.bound and stored.bound and asked.bound != stored.bound:
             turns.append(f"{asked.bound} against {stored.bound}")
+        if _negated_question(asked) != _negated_question(stored):
+            return _turned(["a question with not against one without"])
         traded = self._traded(asked.bag - stored.bag, stored.bag - asked.bag)
         phrase = "" if traded else self._opposite_phrase(asked, stored)
         told = [found for found, turn in traded if turn is Turn.ACTION] or [phrase] * bool(phrase)
@@ -187,7 +195,10 @@ class Guards:
         if told or len(states) > 1:
             return _turned(told or states)
         turns += [found for found, _ in traded]
-        if "than" in asked.bag and "than" in stored.bag and compared_the_other_way(asked, stored, self._english):
+        compared = "than" in asked.bag and "than" in stored.bag
+        if compared and not traded and ("less" in asked.bag) != ("less" in stored.bag):
+            turns.append("less against more")
+        if compared and compared_the_other_way(asked, stored, self._english):
             if not turns:
                 return Difference("roles", MissReason.ROLES_DIFFER, _OTHER_WAY)
             turns.append(_OTHER_WAY)
@@ -242,6 +253,13 @@ class Guards:
                 if particles[: len(rest)] == rest:
                     found.append(phrase)
         return frozenset(found) if found else _NONE
+
+
+def _negated_question(reading: Reading) -> bool:
+    """Whether it begins as "isn't it" or "can't I", of which nobody can tell whether it denies or supposes."""
+    if "not" not in reading.bag or reading.words[1:2] != ("not",):
+        return False
+    return reading.words[0] in _BEING or (reading.words[0] in _HELPING and reading.words[2:3] in _SUBJECTS)
 
 
 def _turned(turns: Sequence[str]) -> Difference:

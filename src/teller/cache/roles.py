@@ -19,6 +19,7 @@ _PARTICIPLE = re.compile(
 )
 _OBJECTS = {"me": "i", "us": "we", "him": "he", "them": "they"}
 _CASED = frozenset(_OBJECTS.values())
+_CASED_TOO = _CASED | _OBJECTS.keys()
 _PRONOUNS = frozenset({"i", "we", "he", "she", "they", "you"})
 _SHE = frozenset({"she", "her", "hers", "herself"})
 _HE_OR_SHE = _SHE | {"he", "him", "his", "himself"}
@@ -44,6 +45,7 @@ _OTHER_WORDS = 2  # that two questions may differ in and still be told to trade 
 _FRONTED = frozenset(
     {"if", "when", "after", "before", "once", "as", "while", "because", "since", "to", "for", "in", "on", "at", "with"}
 )
+_Ends = tuple[set[str], set[str], set[str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,15 +57,17 @@ class _Passive:
 def role_difference(asked: Reading, stored: Reading, english: English) -> Difference | None:
     """What shows that two questions trade ends of a movement, he and she, or doer and done-to; None if nothing does."""
     here, there = _ends(asked, english), _ends(stored, english)
-    if here[0] & there[1] - there[0] or here[1] & there[0] - there[1]:
+    back, forth = here[0] & there[1] - there[0], here[1] & there[0] - there[1]
+    if (back and forth) or (back | forth) & (here[2] | there[2]):
         return Difference(
             "direction", MissReason.ROLES_DIFFER, f"from {_said_ends(here)} against from {_said_ends(there)}"
         )
-    if not (_HE_OR_SHE.isdisjoint(asked.bag) or _HE_OR_SHE.isdisjoint(stored.bag)):
+    same_voice = ("by" in asked.bag) == ("by" in stored.bag)
+    if same_voice and not (_HE_OR_SHE.isdisjoint(asked.bag) or _HE_OR_SHE.isdisjoint(stored.bag)):
         people = [[word in _SHE for word in reading.words if word in _HE_OR_SHE] for reading in (asked, stored)]
         if people[0] != people[1]:
             return Difference("pronouns", MissReason.ROLES_DIFFER, "he against she")
-    if _swapped(asked, stored, english, same_ends=here == there):
+    if _swapped(asked, stored, english, same_ends=here[2] == there[2] != set()):
         return Difference("roles", MissReason.ROLES_DIFFER, "who does it against whom it is done to")
     return None
 
@@ -77,7 +81,7 @@ def compared_the_other_way(asked: Reading, stored: Reading, english: English) ->
 def _compared(reading: Reading, english: English) -> tuple[set[str], set[str]]:
     at = reading.words.index("than")
     left, right = (
-        {english.stem(word) for word in side if word not in english.small}
+        {_OBJECTS.get(word) or english.stem(word) for word in side if word not in english.small or word in _CASED_TOO}
         for side in (reading.words[:at], reading.words[at + 1 :])
     )
     return left - right, right - left
@@ -106,7 +110,8 @@ def _swapped(asked: Reading, stored: Reading, english: English, *, same_ends: bo
         rotated = [*there[at:], *there[:at]] == here
         comma = "," in asked.question.text or "," in stored.question.text
         return not (rotated and (fronted or comma)) and not _is_compound(asked, stored, here, there)
-    return apart <= _OTHER_WORDS and not fronted and _turned_round(here, there)
+    turned = apart <= _OTHER_WORDS and not fronted and _turned_round(here, there)
+    return turned and _BE.isdisjoint(asked.bag) == _BE.isdisjoint(stored.bag)  # else one may be passive: "included in"
 
 
 def _is_compound(asked: Reading, stored: Reading, here: Sequence[str], there: Sequence[str]) -> bool:
@@ -125,7 +130,8 @@ def _frame(words: Sequence[str], english: English) -> Iterator[str]:
 
 
 def _pronouns(reading: Reading) -> list[str]:
-    return [_OBJECTS.get(word, word) for word in reading.words if word in _PRONOUNS or word in _OBJECTS]
+    people = [_OBJECTS.get(word) or _OWNERS.get(word, word) for word in reading.words]
+    return [word for word in people if word in _PRONOUNS]
 
 
 def _is_fronted(asked: Reading, stored: Reading) -> bool:
@@ -148,17 +154,21 @@ def _turned_round(here: Sequence[str], there: Sequence[str]) -> bool:
     return False
 
 
-def _ends(reading: Reading, english: English) -> tuple[set[str], set[str]]:
-    """The content words that follow "from" and those that follow "to", as far as the phrase goes."""
-    ends: tuple[set[str], set[str]] = (set(), set())
+def _ends(reading: Reading, english: English) -> _Ends:
+    """The content words that follow "from" and those that follow "to", as far as the phrase goes; the first of each."""
+    ends: _Ends = (set(), set(), set())
     at: int | None = None
+    begins = False
     for word in reading.words if "from" in reading.bag else ():
         if word in {"from", "to", "into"}:
-            at = 0 if word == "from" else 1
+            at, begins = 0 if word == "from" else 1, True
         elif word in english.breaks:
             at = None
         elif at is not None and word not in english.small:
             ends[at].add(word)
+            if begins:
+                ends[2].add(word)
+            begins = False
     return ends
 
 
@@ -198,7 +208,7 @@ def _does(words: Sequence[str], passive: _Passive) -> bool:
     return doer[0] < done_to[0]
 
 
-def _said_ends(ends: tuple[set[str], set[str]]) -> str:
+def _said_ends(ends: _Ends) -> str:
     return f"{' '.join(sorted(ends[0])) or '?'} to {' '.join(sorted(ends[1])) or '?'}"
 
 
@@ -209,7 +219,9 @@ def _unlisted(reading: Reading, english: English) -> list[str]:
     for word in reading.words:
         if word in {"and", "or"}:
             joined = True
-        elif word in reading.content:
+        elif word in english.negators:
+            joined = False
+        elif word in reading.content and word not in _OWNERS and word not in english.adverbs:
             if joined and groups:
                 groups[-1].append(english.stem(word))
             else:

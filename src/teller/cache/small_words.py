@@ -29,14 +29,20 @@ _USED_TO = re.compile(
 )
 _WILL = re.compile(r"\b(?:will|shall)\b(?! not\b)|\b(?:going|about) to\b|\bgonna\b")
 _DONE = re.compile(
-    r"\b(?:did|was|were|had|been|already)\b|\b(?<!to )(?:has|have) (?:\w+ )?(?:just )?\w+(?:ed|en|nt|ne|wn)\b"
+    r"\b(?:did|was|were|had|been|already)\b|\b(?<!to )(?:has|have) (?:\w+ ){0,3}?\w+(?:ed|en|nt|ne|wn)\b"
 )
+_NOT_ALL = frozenset({("not", "all"), ("not", "every"), ("not", "everyone"), ("not", "everything")})
+_MEANT = re.compile(r"\b(?:was|were) (?:going|about|planning) to\b")
+_NOT_GONE = frozenset({"to come", "now", "meant"})
+_STATING = frozenset({"i", "we", "they", "he", "she", "you"})
 _ONCE = re.compile(r"\bonce (?:i|we|you|he|she|it|they|my|the)\b")
 _OPEN = frozenset({"can", "could", "may", "should", "must"})
 _INSTEAD = re.compile(r"\binstead of\b|\brather\b.*\bthan\b")
 _ASKING = word_set("know tell wonder wondering ask asking explain say see check find out exactly and but")
 _AUXILIARIES = word_set("am is are was were do does did has have had can could will would shall should may might must")
+_HELPING = _AUXILIARIES - {"am", "is", "are", "was", "were"}
 _ABLE = word_set("do can could should would may might must to i you we")
+_SUBJECTS = frozenset((word,) for word in word_set("i you we they he she the my a"))
 _SPANS = frozenset({"longer", "time", "days", "weeks", "months", "years", "hours", "minutes"})
 _WHAT = {
     "time": "time", "day": "time", "date": "time", "reason": "reason", "colour": "what colour", "color": "what colour",
@@ -45,15 +51,22 @@ _WHAT = {
 _NOT_DEFINED = word_set(
     "way method procedure process fee charge cost price limit rate reason good best easy quick simple fast"
 )
+# What an answer may tell as well, to "did I cancel it", "can I cancel it", "how is it cancelled", "must I cancel it".
+_OF_FACTS = word_set("reason time place person whom amount duration frequency distance own which leave")
+_OF_LEAVE = word_set("manner way place whom amount duration frequency distance own which")
+_OF_WAYS = word_set("reason manner whom amount distance own which definition fact must")
+_OF_DUTY = word_set("reason whom own which fact leave")
 # What is asked for in one way with one word and in another way with the other.
 _MAY_BE_ONE = frozenset(
     frozenset(pair)
     for pair in (
-        ("time", "duration"), ("place", "manner"), ("place", "whom"), ("whom", "person"),
+        ("time", "duration"), ("place", "manner"), ("place", "whom"),
         ("place", "distance"), ("manner", "whom"),
         ("own", "amount"), ("own", "place"), ("own", "manner"), ("own", "time"), ("own", "which"), ("own", "duration"),
         ("which", "place"), ("which", "time"), ("which", "person"), ("which", "whom"), ("which", "manner"),
         ("amount", "what size"), ("definition", "amount"),
+        *(("fact", other) for other in _OF_FACTS), *(("leave", other) for other in _OF_LEAVE),
+        *(("way", other) for other in _OF_WAYS), *(("must", other) for other in _OF_DUTY),
     )
 )  # fmt: skip
 _MINE, _YOURS = frozenset({"my", "mine", "our", "ours"}), frozenset({"your", "yours"})
@@ -71,10 +84,15 @@ def time_difference(asked: Reading, stored: Reading, english: English) -> Differ
     same = asked.core == stored.core
     if here and there and here != there and (same or "during" not in {here, there}):
         return Difference("time", MissReason.POLARITY_DIFFERS, f"{here} against {there}")
-    if _used_to(asked) != _used_to(stored):
+    once = _used_to(asked)
+    if once != _used_to(stored) and not (same and _tense(stored if once else asked, english) == "gone"):
         return Difference("time", MissReason.POLARITY_DIFFERS, "once against now")
-    if same and {_tense(asked), _tense(stored)} == {"to come", "gone"}:
-        return Difference("time", MissReason.POLARITY_DIFFERS, f"{_tense(asked)} against {_tense(stored)}")
+    if same and {_is_something(asked), _is_something(stored)} == {"is", "was"}:
+        return Difference("time", MissReason.POLARITY_DIFFERS, "once against now")
+    if same and (tenses := {_tense(asked, english), _tense(stored, english)}) & _NOT_GONE and "gone" in tenses:
+        return Difference(
+            "time", MissReason.POLARITY_DIFFERS, f"{_tense(asked, english)} against {_tense(stored, english)}"
+        )
     return None
 
 
@@ -108,8 +126,7 @@ def wording_difference(asked: Reading, stored: Reading, english: English) -> Dif
     if asked.core != stored.core:
         return None
     here, there = _asks_for(asked, english), _asks_for(stored, english)
-    fact = "fact" in {here, there} and not {here, there} & {"manner", "definition"}
-    if here and there and here != there and not fact and frozenset({here, there}) not in _MAY_BE_ONE:
+    if here and there and here != there and frozenset({here, there}) not in _MAY_BE_ONE:
         return Difference("question", MissReason.ROLES_DIFFER, f"{here} against {there}")
     if difference := _quantity_difference(asked, stored, english):
         return difference
@@ -137,12 +154,39 @@ def _relation(reading: Reading, english: English) -> str:
     return found[0] if len(found) == 1 else ""
 
 
-def _tense(reading: Reading) -> str:
+def _tense(reading: Reading, english: English) -> str:
     line = " ".join(reading.words)
+    if _MEANT.search(line):
+        return "meant"
     will = bool(_WILL.search(line)) or (reading.words[0] in _OPEN and reading.words[1:2] != ("you",))
-    told = not will and reading.bag.isdisjoint(_AUXILIARIES) and any(word.endswith("ed") for word in reading.content)
-    done = told or bool(_DONE.search(line))
-    return "" if will == done else "to come" if will else "gone"
+    told = "" if will else _told(reading, english)
+    ended = not will and reading.bag.isdisjoint(_AUXILIARIES) and any(word.endswith("ed") for word in reading.content)
+    done = told == "gone" or (ended and told != "now") or bool(_DONE.search(line))
+    if will != done:
+        return "to come" if will else "gone"
+    return told
+
+
+def _told(reading: Reading, english: English) -> str:
+    """Whether a statement tells what somebody did, or does: by the verb after "I", "we", "they"."""
+    if not reading.bag.isdisjoint(_AUXILIARIES):
+        return ""
+    for subject, verb in pairwise(reading.words):
+        if subject in _STATING and not _is_passed_over(verb, english):
+            return "gone" if verb.endswith("ed") or verb in english.irregular else "now"
+    return ""
+
+
+def _is_passed_over(word: str, english: English) -> bool:
+    return word in english.small or word in english.adverbs or word in english.negators
+
+
+def _is_something(reading: Reading) -> str:
+    """Whether somebody is or was something: "is he a nurse", "was he a nurse"."""
+    if reading.bag.isdisjoint({"a", "an"}) or not reading.bag.isdisjoint({"there", "it", "this", "that"}):
+        return ""
+    now, then = (not reading.bag.isdisjoint(words) for words in ({"is", "are", "am"}, {"was", "were"}))
+    return "" if now == then else "is" if now else "was"
 
 
 def _asks_for(reading: Reading, english: English) -> str:
@@ -158,9 +202,14 @@ def _asks_for(reading: Reading, english: English) -> str:
         if word in {"when", "where"} and (after in _AUXILIARIES or before in _ASKING):
             return "time" if word == "when" else "place"
         if word in {"who", "whom"} and (at == 0 or before in _ASKING):
-            return "whom" if after in {"do", "does", "did", "should", "to"} else "person"
+            whom = after in {"do", "does", "did", "to"} or (after in _HELPING and words[at + 2 : at + 3] in _SUBJECTS)
+            return "whom" if whom else "person"
         if word in {"what", "which"}:
             return _what(word, words[at + 1 :])
+    if words[0] in _OPEN and words[1:2] in {("i",), ("we",)}:
+        return "leave"
+    if _mode(reading) == "must":
+        return "must"
     return "fact" if _asks_whether_done(reading) else ""
 
 
@@ -182,7 +231,9 @@ def _how(after: Sequence[str], english: English) -> str:
         return "reason"
     if after[0] in _ABLE:
         return "" if not {"know", "tell", "sure"}.isdisjoint(after[1:4]) else "manner"
-    return "" if after[0] in _AUXILIARIES or after[0] in english.small else f"how {after[0]}"
+    if after[0] in _AUXILIARIES:
+        return "way"
+    return "" if after[0] in english.small else f"how {after[0]}"
 
 
 def _what(word: str, after: Sequence[str]) -> str:
@@ -199,19 +250,24 @@ def _what(word: str, after: Sequence[str]) -> str:
 
 
 def _quantities(reading: Reading, english: English) -> set[str]:
-    return {english.quantities[word] for word in reading.bag if word in english.quantities}
+    found = {english.quantities[word] for word in reading.bag if word in english.quantities}
+    return found - {"all"} if "not" in reading.bag and not _NOT_ALL.isdisjoint(pairwise(reading.words)) else found
 
 
 def _quantity_difference(asked: Reading, stored: Reading, english: English) -> Difference | None:
     """All against some, only these against these; all against any in a question of yes or no."""
     here, there = _quantities(asked, english), _quantities(stored, english)
-    exists = asked.words[0] in _EXISTS or stored.words[0] in _EXISTS
+    exists = not _EXISTS.isdisjoint((asked.words[0], stored.words[0])) or _of("any", asked, stored)
     for one, other in ((here, there), (there, here)):
         some = "some" in other or ("any" in other and exists)
         if ("only" in one - other) or ("all" in one - other and some and "some" not in one):
             found = f"{' '.join(sorted(here)) or 'none'} against {' '.join(sorted(there)) or 'none'}"
             return Difference("quantity", MissReason.VALUES_DIFFER, found)
     return None
+
+
+def _of(word: str, *readings: Reading) -> bool:
+    return any((word, "of") in pairwise(reading.words) for reading in readings)
 
 
 def _joins(reading: Reading) -> list[str]:

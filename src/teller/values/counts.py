@@ -69,7 +69,7 @@ def count(reading: Reading, i: int) -> Found | None:
         return None
     if said.ordinal:
         idiom = after in {"of", "name", "names", "party", "parties", "hand"} or (
-            text == "first" and reading.word(i - 1) == "at"
+            text == "first" and (reading.word(i - 1) == "at" or after == "time")
         )
         return None if idiom and not text[0].isdecimal() else Found(ValueKind.COUNT, f"#{plain(said.value)}", i, i + 1)
     leading = said.digits if len(said.digits) > 1 and said.digits[0] == "0" else plain(said.value)

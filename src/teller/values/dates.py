@@ -171,7 +171,7 @@ def _moved(day: datetime.date, unit: str, amount: Decimal) -> datetime.date | No
 def _directed(reading: Reading, i: int) -> tuple[str, int] | None:
     """As in "next Monday", "last month", "this March", "the last three months"."""
     direction = _DIRECTIONS.get(reading.word(i))
-    if direction is None:
+    if direction is None or (reading.word(i) == "coming" and reading.word(i - 1) not in {"the", "this"}):
         return None
     name = _bare(reading.word(i + 1))
     weekday = _WEEKDAYS.get(name, _SHORT_DAYS.get(name))
