@@ -137,7 +137,8 @@ def json_document(fields: Mapping[str, Any], where: str, today: datetime.date) -
     fields = {**(nested if isinstance(nested, dict) else {}), **fields}
     content = _first(fields, _CONTENTS, where)
     name = _first(fields, _IDS, where, default="-".join(where.split()))
-    title = _first(fields, _TITLES, where, default=own_title(content) or name)
+    has_title = any(fields.get(title) is not None for title in _TITLES)
+    title = _first(fields, _TITLES, where, default="" if has_title else own_title(content) or name)
     return Document(name, title, content) if _is_for_callers(fields, title, today) else None
 
 
@@ -152,8 +153,10 @@ def _first(fields: Mapping[str, Any], names: tuple[str, ...], where: str, defaul
     if not isinstance(value, str) or not value.strip():
         wanted = f"'{key or names[0]}' is missing or empty"
         raise KnowledgeError(f"{where}: {wanted}" if key else f"{where}: {wanted}; the fields are {', '.join(fields)}")
-    if any("\ud800" <= char <= "\udfff" for char in value):
-        raise KnowledgeError(f"{where}: '{key}' has half a character in it (\\ud800 to \\udfff)")
+    try:
+        value.encode()
+    except UnicodeEncodeError as exc:
+        raise KnowledgeError(f"{where}: '{key}' has half a character in it (\\ud800 to \\udfff)") from exc
     if names is _IDS and not _ID.fullmatch(value):
         raise KnowledgeError(f"{where}: an id has no spaces and at most 200 characters, got {value[:60]!r}")
     return value

@@ -134,6 +134,7 @@ class DocumentSearch:
         self._subjects = subjects
         self._subject = np.array([places[passage.about or Subject()] for passage in passages])
         self._products = Products(subjects)
+        self._spoken_of: dict[int, frozenset[Subject]] = {}  # products that general passages name, once it was asked
         self._lexical = LexicalIndex([f"{passage.title} {passage.text}" for passage in passages])
         self._figures = np.array([bool(_FIGURES.search(_TELEPHONE.sub("", passage.text))) for passage in passages])
         titles = list(dict.fromkeys(passage.asks[0] for passage in passages))
@@ -269,7 +270,9 @@ class DocumentSearch:
         passage = self.passages[number]
         if passage.about and passage.about.names:
             return True
-        spoken_of = self._products.asked(f"{passage.title}. {passage.text}")
+        if number not in self._spoken_of:
+            self._spoken_of[number] = self._products.asked(f"{passage.title}. {passage.text}")
+        spoken_of = self._spoken_of[number]
         return not spoken_of or not spoken_of.isdisjoint(asked)
 
     def _rivals(self, found: Sequence[Found]) -> list[Approved]:

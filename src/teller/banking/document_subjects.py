@@ -133,6 +133,9 @@ def _names(families: Mapping[str, Sequence[Document]]) -> _Names:
     bearing: Counter[str] = Counter()
     elsewhere: Counter[str] = Counter()
     leads, phrases = _leads(families), set[str]()
+    titles = [document.title for members in families.values() for document in members]
+    capitals = {word.lower() for title in titles for word in WORD.findall(title) if word[0].isupper()}
+    smalls = {word for title in titles if not title.islower() for word in WORD.findall(title) if word[0].islower()}
     for key, members in families.items():
         born = _own(key).union(_folder(key, leads), *(small_words(document.title) for document in members))
         used, small = set(born), set[str]()
@@ -169,10 +172,10 @@ def _names(families: Mapping[str, Sequence[Document]]) -> _Names:
 
     able = set(filter(may_name, bearing))
     everywhere = frozenset(filter(in_capitals, able))
-    titled = frozenset(word for word in able - everywhere if word in contrasting and using[word] <= RARE * many)
+    titled = frozenset(
+        word for word in able - everywhere - smalls if word in contrasting and using[word] <= RARE * many
+    )
     common = frozenset(word for word in everywhere | titled if elsewhere[word] or word.isdigit())
-    titles = (document.title for members in families.values() for document in members)
-    capitals = {word.lower() for title in titles for word in WORD.findall(title) if word[0].isupper()}
     unseen = frozenset(word for word in capitals if not seen[word])
     beside = dict.fromkeys(everywhere | titled, unseen)
     for phrase in map(str.split, phrases):

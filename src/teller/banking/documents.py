@@ -37,6 +37,7 @@ _ADDRESS = re.compile(r"<?\bhttps?://(?:www\.)?([^\s<>)]*[^\s<>).,;:!?/])/?>?")
 _SIGNS = {"✓": "yes", "✔": "yes", "✅": "yes", "✗": "no", "✘": "no", "✕": "no", "❌": "no", "–": "", "—": "", "-": ""}
 _QUESTION = re.compile(r"(?:\*\*|__)?Q(?:uestion)?\s*\d*\s*[.:)]\s*(?:\*\*|__)?\s*(?P<q>\S.*?)\s*(?:\*\*|__)?")
 _BOLD_QUESTION = re.compile(r"(?:[-*+]\s+)?(\*\*|__)(?P<q>[^*]+?\?)\1:?\s*(?P<a>.*)")
+_ASKING = frozenset("Q*_-+")  # what a line with a question begins with
 _REPLY = re.compile(r"(?:\*\*|__)?A(?:nswer)?\s*\d*\s*[.:)]\s*(?:\*\*|__)?\s*")
 # HTML of which whole documents are made, as Markdown.
 _HTML = (
@@ -200,7 +201,8 @@ def _lines(markdown: str) -> Iterator[str]:
             fenced, line = not fenced, ""
         if fenced:
             continue
-        if found := _QUESTION.fullmatch(line) or _BOLD_QUESTION.fullmatch(line):
+        may_ask = line[:1] in _ASKING
+        if may_ask and (found := _QUESTION.fullmatch(line) or _BOLD_QUESTION.fullmatch(line)):
             asked = True
             yield f"{'#' * _QUESTION_DEPTH} {found['q']}"
             line = found.groupdict().get("a", "")

@@ -28,7 +28,7 @@ from teller.banking.document_files import (
 )
 from teller.banking.document_subjects import Subject, subjects_of
 from teller.banking.documents import Document, passages
-from teller.banking.lexical import stem, words
+from teller.banking.lexical import words
 from teller.banking.products import RateTable, parse_toml, render
 from teller.errors import KnowledgeError
 from teller.turn import DataClass
@@ -124,11 +124,12 @@ def split_document(document: Document, about: Subject) -> list[Approved]:
 
 def _named(text: str, headings: tuple[str, ...], about: Subject) -> str:
     """A passage with its product's name, and a short one with its heading, where it does not say so itself."""
-    said = set(map(stem, re.findall(r"[^\W\d_]+", text.lower())))
-    product = about.spoken if not said.issuperset(map(stem, about.names)) else ""
+    said = set(re.findall(r"[^\W_]+", text.lower()))
+    said |= {word.removesuffix("s") for word in said}
+    product = "" if about.names <= said else about.spoken
     heading = headings[-1] if len(headings) > 1 and len(text.split()) <= _SHORT_WORDS else ""
-    topic = [word for word in words(heading) if word not in said]
-    heading = heading if topic and len(topic) == len(words(heading)) and not heading.endswith("?") else ""
+    if heading.endswith("?") or not set(words(heading)).isdisjoint(words(text if heading else "")):
+        heading = ""
     before = ", ".join(filter(None, (product, heading)))
     return f"{before}: {text}" if before else text
 
