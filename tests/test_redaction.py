@@ -313,7 +313,26 @@ def test_no_rendering_of_another_number_leaks(kind, rendering):
         ("hello, it's Zaphod", "hello, it's Zaphod"),
         ("hello it's Zaphod", "hello it's [name]"),
         ("i am josh", "i am [name]"),
+        ("i'm doctor chowdhury", "i'm [name]"),
+        ("good evening Bartholomew Okafor speaking", "good evening [name] speaking"),
         ("d.o.b. 04/11/1979", "dob [dob]"),
+        ("his date of birth is the eleventh of march two thousand and eleven", "his date of birth is the [dob]"),
+        ("my memorable date is the fourth of june eighty two", "my memorable date is [password]"),
+        ("memorable information is Liverpool", "memorable information is [password]"),
+        ("security word marmalade", "security word [password]"),
+        ("my favourite teacher was Mr Bartholomew", "my favourite teacher was [password]"),
+        ("account 12345678 and the card ending 1234", "account [account] and the card ending 1234"),
+        ("cvc code is oh oh seven", "cvc code is [cvv]"),
+        ("it's 0 4 4 7, my pin", "it's [pin], my pin"),
+        ("the iban begins GB98MIDL0700", "the iban begins [iban]"),
+        (
+            "four five three nine got that one five six zero right 45794775",
+            "[number] got that [number 2] right [account]",
+        ),
+        ("bob underscore the underscore builder at live dot com", "[email]"),
+        ("info@xn--caf-dma.fr is ours", "[email] is ours"),
+        ("my address is Rose Cottage, Mill Road, Ely", "my address is [address]"),
+        ("i live at The Old Rectory, Church Lane", "i live at [address]"),
         ("the three numbers on the reverse are 881", "the three numbers on the reverse are [cvv]"),
         ("the eight digits are 44, 01, 76, 32", "the eight digits are [account]"),
         (
@@ -412,6 +431,12 @@ my address is 3 lines long
 the error code is 4A1B
 my password reset link expired
 hello it's Monday
+this is Northern Ireland
+I'm Self Employed
+the password is case sensitive
+the password is sent by post
+security word problems
+I live at the end of a queue
 nobody answered on 0345 600 0123
 I don't know what my password is.
 my password is not accepted by the app

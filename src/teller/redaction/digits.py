@@ -56,6 +56,7 @@ def _cues(kind: str, lengths: range, *phrases: str) -> tuple[_Cue, ...]:
 _CUES = (
     *_cues("sort-code", range(6, 7), "sort code", "sortcode", "sorting code"),
     *_cues("cvv", range(3, 5), "security code", "security number", "cvv", "cvc", "csc", "cv", "verification value"),
+    *_cues("cvv", range(3, 5), "cvv code", "cvc code", "csc code"),
     *_cues(
         "cvv",
         range(3, 5),
@@ -113,8 +114,10 @@ def find(scene: Scene) -> Iterator[Secret]:
     taken = {position for secret in secrets for position in range(secret.start, secret.end)}
     left = [atom for run in stretches for atom in run if atom.start not in taken]
     yield from _scattered(left)
-    if left and {secret.kind for secret in secrets} == {"number"}:
-        yield from _last_group([atom for run in stretches for atom in run if atom.start in taken], left)
+    kinds = {secret.kind for secret in secrets}
+    if left and kinds and "card" not in kinds:
+        before = [atom for run in stretches for atom in run if atom.start in taken]
+        yield from _other_groups(before, left, tail=kinds == {"number"})
 
 
 def _in_run(scene: Scene, run: Sequence[Atom]) -> Iterator[Secret]:
@@ -135,9 +138,9 @@ def _scattered(atoms: Sequence[Atom]) -> Iterator[Secret]:
             yield _secret("number", [atom])
 
 
-def _last_group(taken: Sequence[Atom], left: Sequence[Atom]) -> Iterator[Secret]:
-    """The "last four" of a number whose other groups were said before: with them it is as long as a card."""
-    groups = [atom for atom in left if atom.one_by_one or atom.value is ValueKind.ID_TAIL]
+def _other_groups(taken: Sequence[Atom], left: Sequence[Atom], *, tail: bool) -> Iterator[Secret]:
+    """The groups that are left of a number of which some were taken: all together they are as long as a card."""
+    groups = [atom for atom in left if atom.one_by_one or (tail and atom.value is ValueKind.ID_TAIL)]
     groups = [atom for atom in groups if len(atom.digits) in {3, 4, 5}]  # "(last) four 7063" is heard as one number
     if len(_joined([*taken, *groups])) >= _SHORTEST_CARD:
         for atom in groups:
@@ -342,7 +345,8 @@ def _cue_after(scene: Scene, i: int) -> _Cue | None:
     at = i + 1
     while at < i + 4 and scene.word(at) in _AFTER_DIGITS:
         at += 1
-    if scene.word(at) not in {"is", "was", "as", "for", "'s"}:
+    apposed = scene.word(at - 1) == "," and scene.word(at) in {"my", "that's"}
+    if not apposed and scene.word(at) not in {"is", "was", "as", "for", "'s"}:
         return None
     for k in range(at + 1, at + 6):
         cue = _cue_ending(scene, k)

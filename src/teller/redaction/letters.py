@@ -62,6 +62,7 @@ _ORDINAL = re.compile(r"1st|2nd|3rd|[04-9]th")
 _PASSPORT = re.compile(r"(?=(?:.*\d){6})[a-z0-9]{7,10}")
 _LICENCE = re.compile(r"[a-z9]{5} ?\d{6} ?[a-z9]{2}\d[a-z]{2}", re.IGNORECASE)  # DVLA: surname, date of birth, initials
 _LICENCES = frozenset({"licence", "license"})
+_WRITTEN_EMAIL = re.compile(r"[\w.+%'-]+@[\w-]+(?:\.[\w-]+)+")
 _CUES = frozenset({"@", "at"})
 
 
@@ -91,6 +92,7 @@ def _email(scene: Scene, i: int) -> Iterator[Secret]:
     """An e-mail address around "@" or "at": "john.smith@example.com", "john dot smith at gmail dot com"."""
     after, host = _domain(scene, i + 1)
     if not after:
+        yield from (Secret("email", *found.span()) for found in _WRITTEN_EMAIL.finditer(scene.text))
         return
     sign = scene.items[i].text == "@"
     sure = sign or host in _MAIL_HOSTS or any(scene.word(k) in {"email", "mail"} for k in range(max(0, i - 16), i))
@@ -128,7 +130,8 @@ def _mailbox(scene: Scene, i: int, *, greedy: bool) -> tuple[int, bool]:
         item = scene.items[k]
         glued = scene.items[k + 1].glued
         joint = item.text in _MAIL_JOINS or (glued and item.text in {"'", "%", "&", "#", "!", "*", "="})
-        if item.is_placeholder or (item.text in _NOT_MAILBOX and not glued and not (joint and first < i)):
+        inside = first < i and scene.word(k + 1) in _MAIL_JOINS and scene.word(k - 1) in _MAIL_JOINS
+        if item.is_placeholder or (item.text in _NOT_MAILBOX and not (glued or inside or (joint and first < i))):
             break
         linked = joint or glued or scene.word(k + 1) in _MAIL_JOINS or first == i
         short = len(spelled(item)) == 1 or item.number is not None
@@ -175,7 +178,8 @@ def _iban(scene: Scene, texts: Sequence[str], i: int) -> int:
             break
     if is_iban(code):
         return after
-    if sum(char.isdecimal() for char in code) < _FEWEST_IBAN_DIGITS:
+    fewest = _FEWEST_IBAN_DIGITS if "iban" not in scene.said else _FEWEST_IBAN_DIGITS // 2
+    if sum(char.isdecimal() for char in code) < fewest:
         return 0
     word = len(scene.items[i].text) == 2 and scene.items[i].raw.islower() and not scene.items[i + 1].glued  # "is 41..."
     return 0 if word else after

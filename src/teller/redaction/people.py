@@ -45,7 +45,9 @@ _BY_LAST_WORD = {
     last: tuple(sorted((cue for cue in _ALL_CUES if cue[-1] == last), key=lambda cue: -len(cue)))
     for last in {cue[-1] for cue in _ALL_CUES}
 }
-_CUES = (frozenset(_BY_LAST_WORD) - {",", ":"}) | {"speaking", "here", "calling"}
+_ANNOUNCING = frozenset({"speaking", "here", "calling"})
+_TOLD_BY = frozenset(_BY_LAST_WORD) | _ANNOUNCING
+_CUES = _TOLD_BY - {",", ":"}
 _FARTHEST_NAME = 6  # words from "name" to "is" in "the name on the front of the card is"
 _SPEAKING = frozenset({"speaking", "calling", "here", "again"})
 _NO_NAME = NOT_NAMES | word_set(
@@ -56,8 +58,9 @@ _NO_NAME = NOT_NAMES | word_set(
     "travelling trying unable unhappy urgent very waiting welsh what wondering worried writing wrong first last "
     "full middle only both one mine yours know want need wish think help got get see tell give let order open "
     "close check find change cancel block report surname name again terms field box tomorrow later today review "
-    "maiden initial holder"
+    "maiden initial holder northern ireland self employed"
 )
+_TITLES = TITLES | {"doctor", "reverend", "rev"}
 _EVERYDAY = word_set(  # given names that are words too; names where nothing but a name can stand
     "april art bill chase dawn dean drew eve faith frank gene grace grant guy heath hope iris ivy jack jean joy june "
     "lance lily mark max may miles pat penny ray rob rose ruby rusty sandy skip sky sue summer ted victor violet will"
@@ -84,11 +87,13 @@ def find(scene: Scene) -> Iterator[Secret]:
     if not _NAMING.isdisjoint(scene.said):
         yield from _spelled(scene)
     for i, word in enumerate(scene.plain):
+        if word not in _TOLD_BY:
+            continue
         if word in _BY_LAST_WORD:
             yield from _introduction(scene, i)
         if word == "name" and i > 1:
             yield from _owner(scene, i)
-        if word in {"speaking", "here", "calling"} and i:
+        if word in _ANNOUNCING and i:
             yield from _announced(scene, i)
 
 
@@ -124,7 +129,7 @@ def _said_dates(scene: Scene) -> Iterator[tuple[int, int]]:
     for i, item in enumerate(scene.items):
         number = item.number
         month = item.text in _MONTHS
-        if month or (number is not None and number.value < 2100 and not number.scaled):
+        if month or (number is not None and number.value < 2100 and (not number.scaled or number.value > 1900)):
             first = i if not parts else first
             after, parts = i + 1, parts + 1
             is_date = is_date or month or (number is not None and number.ordinal)
@@ -177,8 +182,9 @@ def _owner(scene: Scene, i: int) -> Iterator[Secret]:
 
 def _cue_ending(scene: Scene, i: int) -> tuple[str, ...]:
     """The longest cue whose last word is item i; empty if there is none."""
+    before = scene.items[i - 1].text if i else ""
     for cue in _BY_LAST_WORD[scene.plain[i]]:
-        if scene.ends(i, cue):
+        if len(cue) == 1 or (cue[-2] == before and scene.ends(i, cue)):
             return cue
     if scene.plain[i] == "is" and "name" in scene.said:
         named = scene.plain[max(0, i - _FARTHEST_NAME) : i]
@@ -201,7 +207,7 @@ def _letters(scene: Scene, i: int) -> int:
 
 def _name(scene: Scene, i: int, cue: tuple[str, ...]) -> int:
     """The index after a name at i, i if there is none."""
-    titled = scene.word(i) in TITLES
+    titled = scene.word(i) in _TITLES
     announced = cue[-1] in {"is", "it's"} and cue in _UNSURE and _is_announced(scene, i)
     sure = cue in _SURE or cue in _PART_OF_NAME or titled or announced
     first = j = i + 1 + (scene.word(i + 1) == ".") if titled else i
@@ -266,9 +272,9 @@ def _is_name(scene: Scene, j: int, *, sure: bool, first: int, titled: bool) -> b
 def _announced(scene: Scene, i: int) -> Iterator[Secret]:
     """The name of "John Smith speaking" at the beginning of a sentence."""
     for first in range(max(0, i - 5), i):
-        begins = first == 0 or scene.items[first - 1].text in {".", ",", "!", "hello", "hi", "yes", "morning"}
+        begins = first == 0 or scene.items[first - 1].text in _GREETINGS | {".", ",", "!"}
         item = scene.items[first]
-        known = is_name(item) or scene.word(first) in TITLES
+        known = is_name(item) or scene.word(first) in _TITLES
         capital = item.raw[0].isupper() and _ends_name(scene, i + 1) and not scene.text.isupper()
         if begins and (known or capital) and _name(scene, first, ("this", "is")) == i:
             yield Secret("name", scene.items[first].start, scene.items[i - 1].end)

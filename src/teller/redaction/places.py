@@ -34,38 +34,52 @@ _ENDS = word_set(". ? ! ; and but can could do please so because since how what 
 _LONGEST_ADDRESS = 18  # words and signs
 _POSTCODE = frozenset({"postcode", "postcode's"})
 _CODE = frozenset({"code", "code's"})
+_CUES = frozenset(_OWN) | _POSTCODE | _CODE | {"box"}
 _BEFORE_POSTCODE = word_set("is was it it's : , um uh er = my")
 _POSTCODE_LENGTHS = range(5, 8)
 _REPEATS = frozenset({"double", "-", ",", "um", "uh"})
 
 
 def find(scene: Scene) -> Iterator[Secret]:
-    """Addresses and spelled postcodes; each has a number."""
-    if not scene.has_numbers:
+    """Addresses and spelled postcodes; each has a number or a kind of street."""
+    if not scene.has_numbers and _STREETS.isdisjoint(scene.said):
+        return
+    if not _CUES.isdisjoint(scene.said):
+        for i, word in enumerate(scene.plain):
+            if word in _CUES:
+                yield from _after_cue(scene, i)
+    if _ANY_STREET.isdisjoint(scene.said):
         return
     valued = {
         i for value, first, after in scene.values if value.kind is not ValueKind.COUNT for i in range(first, after)
     }
-    for i, item in enumerate(scene.items):
-        if item.text in _OWN:
-            yield from _own(scene, i)
-        elif item.text in _POSTCODE or (item.text in _CODE and scene.word(i - 1) in {"post", "postal"}):
-            yield from _postcode(scene, i)
-        elif item.text == "box" and scene.word(i - 1) in {"po", "o"} and _is_number(scene, i + 1):
-            yield Secret("address", item.start, scene.items[i + 1].end)
-        elif i not in valued and _is_number(scene, i) and not _is_of_bank(scene, i):
+    for i in range(len(scene.items)):
+        if i not in valued and _is_number(scene, i) and not _is_of_bank(scene, i):
             yield from _address(scene, i)
 
 
+def _after_cue(scene: Scene, i: int) -> Iterator[Secret]:
+    """The address or the postcode that is introduced by item i."""
+    word = scene.plain[i]
+    if word in _OWN:
+        yield from _own(scene, i)
+    elif word in _POSTCODE or (word in _CODE and scene.word(i - 1) in {"post", "postal"}):
+        yield from _postcode(scene, i)
+    elif word == "box" and scene.word(i - 1) in {"po", "o"} and _is_number(scene, i + 1):
+        yield Secret("address", scene.items[i].start, scene.items[i + 1].end)
+
+
 def _own(scene: Scene, i: int) -> Iterator[Secret]:
-    """All that follows "my address is" up to the end of the clause, if it begins with a number."""
+    """All that follows "my address is" up to the end of the clause, if a number begins it or a street is in it."""
     if not any(scene.ends(i - 1, words) for words in _OWN[scene.plain[i]]):
         return
     first = i + 1
     while scene.word(first) in _BEFORE_NUMBER:
         first += 1
     numbered = first < len(scene.items) and _is_number(scene, first)
-    if not numbered or scene.word(first + 1) in _NO_ADDRESS:
+    if numbered and scene.word(first + 1) in _NO_ADDRESS:
+        return
+    if not numbered and (first >= len(scene.items) or scene.word(first) in _NO_STREET or scene.plain[i] == "to"):
         return
     last = after = first + 1
     while after < min(len(scene.items), i + _LONGEST_ADDRESS):
@@ -83,7 +97,7 @@ def _own(scene: Scene, i: int) -> Iterator[Secret]:
         scene.items[k].raw[0].isupper() and not shouted for k in range(first + 1, last)
     )
     is_street = not _ANY_STREET.isdisjoint(scene.plain[first:last])
-    if is_street or scene.plain[i] == "at" or (named and scene.plain[i] != "to"):
+    if is_street or (numbered and (scene.plain[i] == "at" or (named and scene.plain[i] != "to"))):
         yield Secret("address", scene.items[i + 1].start, scene.items[last - 1].end)
 
 

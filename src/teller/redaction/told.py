@@ -17,9 +17,10 @@ _CUES = {  # by their last word: the words before it, the longest first, and the
     "date": ((("memorable",), "password"),),
     "answer": ((("memorable",), "password"), (("secret",), "password"), (("security",), "password")),
     "question": ((("security",), "password"), (("secret",), "password")),
+    "information": ((("memorable",), "password"),),
     "pet": ((("first",), "password"),),
     "school": ((("first",), "password"),),
-    "teacher": ((("first",), "password"),),
+    "teacher": ((("first",), "password"), (("favourite",), "password"), (("favorite",), "password")),
     "username": (((), "username"),),
     "name": ((("user",), "username"), (("login",), "username")),
     "id": ((("user",), "username"), (("login",), "username")),
@@ -35,6 +36,7 @@ _BETWEEN_IS = word_set("i we set chose use used have had for on my the this app 
 _ENDS = word_set(". , ? ! ; and but can could please so because thanks what why how")
 _LONGEST_ANSWER = 6  # words
 _SHORTEST_CODE, _LONGEST_CODE = 4, 12
+_NOT_ANSWERS = word_set("change changes field help issue login page problem problems prompt reset rules screen setup")
 _NOT_SAID = word_set(
     "also already always an asked being blocked changed compromised correct different disabled expired fine for "
     "forgotten gone hard in incorrect invalid it known locked long lost missing needed never new no not old on "
@@ -57,15 +59,19 @@ def _after_cue(scene: Scene, i: int) -> Iterator[Secret]:
     kind = _kind(scene, i)
     is_said = scene.plain[i].endswith("'s")
     first = _after_clause(scene, i + 1)
+    plain = kind == "password" and scene.plain[i] == "word" and _is_one_word(scene, i + 1)  # "memorable word giraffe"
     while scene.word(first) in _FILLERS or (not is_said and scene.word(first) in _IS):
         is_said = is_said or scene.word(first) in _IS
         first += 1
     ends = first >= len(scene.items) or scene.plain[first] in _ENDS or scene.items[first].is_placeholder
     if not kind or ends or (first == i + 1 and scene.items[first].glued):
         return
-    after = _after_answer(scene, first) if is_said and kind != "code" else 0
+    after = _after_answer(scene, first) if (is_said or plain) and kind != "code" else 0
+    chunk = _after_chunk(scene, first)
+    if after > chunk and scene.plain[i] == "password" and scene.word(i - 1) == "the":
+        after = 0  # "the password is case sensitive"
     if not after and _is_mixed(scene, first):
-        after = _after_chunk(scene, first)
+        after = chunk
     if after:
         yield Secret(kind, scene.items[first].start, scene.items[after - 1].end)
 
@@ -75,6 +81,11 @@ def _kind(scene: Scene, i: int) -> str:
         if scene.ends(i - 1, before):
             return "" if kind == "code" and scene.word(i - 1) in OTHER_CODES else kind
     return ""
+
+
+def _is_one_word(scene: Scene, i: int) -> bool:
+    last = i + 1 >= len(scene.items) or scene.plain[i + 1] in _ENDS
+    return last and scene.word(i) not in _NOT_ANSWERS
 
 
 def _after_clause(scene: Scene, i: int) -> int:
@@ -87,7 +98,8 @@ def _after_clause(scene: Scene, i: int) -> int:
 
 def _after_answer(scene: Scene, first: int) -> int:
     """The index after an answer that ends its clause, or is one string with digits or signs; 0 if it is no answer."""
-    if scene.word(first) in _NOT_SAID:
+    dated = scene.word(first) == "the" and first + 1 < len(scene.items) and scene.items[first + 1].number is not None
+    if scene.word(first) in _NOT_SAID and not dated:
         return 0
     chunk = _after_chunk(scene, first)
     after = chunk
