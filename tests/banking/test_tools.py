@@ -202,6 +202,14 @@ DIALOGUES = {
         and what would I owe after 2 years -> loan_early_repayment(amount=9000.00, term=P36M, after=P24M)
         and the monthly payment? -> loan_payment(amount=9000.00, term=P36M)
         """,
+    "what it is for changes nothing, and what of it is interest is asked": """
+        can you calculate loan repayments -> loan_payment?amount
+        for a new car costing eleven thousand -> loan_payment?term
+        3 years -> loan_payment(amount=11000.00, term=P36M)
+        how much of that is interest -> loan_total_cost(amount=11000.00, term=P36M)
+        price of a 5k loan over 36 months -> loan_payment(amount=5000.00, term=P36M)
+        savings of £6,000 at 3.5% for 30 months, the interest? -> savings_interest(amount=6000.00, term=P30M, rate=3.5)
+        """,
     "a sum after an answer about loans is a loan": """
         how do I apply for a loan -> None
         8,000 pounds -> loan_payment?term

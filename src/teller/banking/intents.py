@@ -122,6 +122,7 @@ RULES: tuple[Rule, ...] = (
     Rule("savings_interest", (_INTEREST, r"<s\d+>", _SUM), _NOT_WOULD_EARN),
     Rule("savings_interest", (_INTEREST, _HOW_MUCH, _SAVES, _SUM, _TERM), _NOT_WOULD_EARN),
     Rule("savings_interest", (r"\binterest (?:on|for|from)\b", _SAVES, _SUM), _NOT_WOULD_EARN),
+    Rule("savings_interest", (_INTEREST, _SAVES, _SUM, r"<p\d+>", _TERM), _NOT_WOULD_EARN),
     Rule("savings_interest", (_BECOMES, _SUM, rf"{_SAVES}|{_TERM}"), _NOT_WOULD_EARN),
     Rule("savings_interest", (_SAVES, _SUM, _WOULD_HAVE, rf"\b(?:have|be)\b|{_EARNS}"), _NOT_WOULD_EARN),
     Rule("loan_total_cost", (_TOTAL, rf"{_LOAN}|{_OVER}", rf"{_PAY}|{_AMOUNT}|{_INTEREST}"), _MONTH),
@@ -131,7 +132,10 @@ RULES: tuple[Rule, ...] = (
         "loan_payment", (_AMOUNT, _ABOUT_LOAN, rf"{_PAY}|{_MONTH}", f"{_ASKS}|{_SUPPOSES}|{_CALCULATES}"), r"\bsave\b"
     ),
     Rule("loan_payment", (_OVER, rf"\bhow much\b|\bwhat(?:'s| would| will| are)\b|^monthly\b|{_CALCULATES}"), _SAVES),
-    Rule("loan_payment", (_AMOUNT, _LOAN, rf"{_IF_I_BORROW}|{_CALCULATES}|\bquote\b|\bhow much (?:is|for) a\b")),
+    Rule(
+        "loan_payment",
+        (_AMOUNT, _LOAN, rf"{_IF_I_BORROW}|{_CALCULATES}|\bquote\b|\b(?:how much (?:is|for)|(?:price|cost) of) a\b"),
+    ),
     Rule("loan_payment", (_AMOUNT, _LOAN, _TERM, r"\bhow much\b|\bwhat(?:'s| would| will)\b")),
     Rule("loan_payment", (_LOAN, rf"{_MONTH}|{_PAYMENTS}", _SUPPOSES, _ASKS), _HOW_TO),
     Rule(
@@ -147,7 +151,9 @@ FOLLOW_UPS: tuple[Rule, ...] = (
     Rule("loan_early_repayment", (_PAID_FOR,), _SUM),
     Rule("amortisation_schedule", (rf"{_SCHEDULE}|\b(?:schedule|table|breakdown)\b",), r"\bwhat (?:is|does)\b"),
     Rule("borrow_for_payment", (_MONTHLY_SUM, r"\b(?:afford|pay|have|borrow|get)\b"), _AMOUNT),
-    Rule("loan_total_cost", (rf"{_TOTAL}|\bhow much interest\b",), _SUM),
+    Rule(
+        "loan_total_cost", (rf"{_TOTAL}|\bhow much (?:interest|(?:of (?:that|it|this) )?is (?:the )?interest)\b",), _SUM
+    ),
     Rule("loan_payment", (_MONTH, rf"\b(?:how much|what|that)\b|{_PAYMENTS}"), _SUM),
 )
 FOLLOW_UP_WORDS = 16

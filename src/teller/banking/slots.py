@@ -201,7 +201,11 @@ _CARRYING = """
     quote personal said not shorten lengthen extend increase reduce lower raise cut bring stretch drop higher longer
     shorter fewer extra another add
 """
-_AROUND = re.compile(rf"<[a-z]\d+>|\b(?:(?:can|could|would|shall) (?:we|you)|{'|'.join(_CARRYING.split())})\b(?!')")
+_PURPOSES = "car van bike motorbike kitchen bathroom roof boiler wedding holiday extension caravan furniture studies"
+_FOR = rf"\bfor (?:an? |my |the |our |some )?(?:new |used )?(?:{'|'.join(_PURPOSES.split())})s?(?: costing| worth)?\b"
+_AROUND = re.compile(
+    rf"<[a-z]\d+>|{_FOR}|\b(?:(?:can|could|would|shall) (?:we|you)|{'|'.join(_CARRYING.split())})\b(?!')"
+)
 _CANCELS = re.compile(
     r"(?:no |actually |just |i )*(?:never ?mind(?: that| it)?|cancel(?: that| it| this)?|leave it(?: there)?"
     r"|forget (?:it|that|about (?:it|that))|stop(?: it| that)?|don't bother|(?:have |'ve )?changed my mind"
