@@ -61,6 +61,7 @@ def test_a_question_means_the_products_that_fit_its_words_best(text, names):
 def test_what_stands_where_a_name_would_is_seen():
     assert PRODUCTS.named_like("is the titanium card free") == ("titanium",)
     assert PRODUCTS.named_like("is the gold card free") == ()
+    assert PRODUCTS.named_like("can I have 2 cards, and how many cards at most") == ()
 
 
 @pytest.mark.parametrize(
@@ -150,6 +151,7 @@ def test_numbers_tell_names_apart_and_days_do_not():
 
     assert {one.spoken for one in products.asked("the charge on notice 120")} == {"Notice 120"}
     assert products.asked("can I have it in 60 days") == frozenset()
+    assert not any(word.isdigit() for word in products.telling_words())
 
 
 def test_months_are_no_names():

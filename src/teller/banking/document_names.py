@@ -15,6 +15,15 @@ _FILLERS = frozenset(
 )
 _BETWEEN = frozenset(("and", "from", "or", "than", "with"))
 
+# What stands before a product and names none: "how many cards".
+_QUANTITIES = frozenset(
+    re.split(
+        " ",
+        "additional another both each every extra few first fewer last less many more most much new next old other own"
+        " same second several single third one two three four five six seven eight nine ten",
+    )
+)
+
 
 class Products:
     """What questions may name: the products that documents are about."""
@@ -108,13 +117,14 @@ class Products:
     def telling_words(self) -> frozenset[str]:
         """The names' words, and the longer ones of the names as they are spoken but for what most of them end in."""
         spoken = {word for product in self._products for word in small_words(product.spoken) if len(word) > len("fee")}
-        return self._names.union(word for word in spoken if stem(word) not in self._last)
+        telling = self._names.union(word for word in spoken if stem(word) not in self._last)
+        return frozenset(word for word in telling if not word.isdigit())  # numbers are compared as numbers
 
     def named_like(self, text: str) -> tuple[str, ...]:
         """Words that stand where a product's name would: "titanium" of "is the titanium card free"."""
         words = self._words(text)
         before = (word for word, after in pairwise(words) if stem(after) in self._last)
-        return tuple(word for word in before if word not in self._names and not is_empty(word))
+        return tuple(word for word in before if word not in self._names and not _is_any(word))
 
     def _phrases(self, text: str) -> list[list[str]]:
         """Runs of words that are in names, each with a name's word: "silver card" of "is the silver card free".
@@ -144,3 +154,7 @@ class Products:
             else:
                 words.append(word)
         return words
+
+
+def _is_any(word: str) -> bool:
+    return is_empty(word) or word.isdigit() or word in _QUANTITIES
