@@ -208,6 +208,7 @@ DIALOGUES = {
         3 years -> loan_payment(amount=11000.00, term=P36M)
         how much of that is interest -> loan_total_cost(amount=11000.00, term=P36M)
         price of a 5k loan over 36 months -> loan_payment(amount=5000.00, term=P36M)
+        what would 9k over 45 months come to monthly -> loan_payment(amount=9000.00, term=P45M)
         savings of £6,000 at 3.5% for 30 months, the interest? -> savings_interest(amount=6000.00, term=P30M, rate=3.5)
         """,
     "a sum after an answer about loans is a loan": """

@@ -94,7 +94,10 @@ _EARNS = _words("earn(?:s|ed)? get gain make receive accrue generate yield grow"
 _BECOMES = _words("grow be_worth become turn_into end_up_with amount_to come_to earn")
 _WOULD_HAVE = r"\b(?:how much|what) (?:would|will|do|could|can|might) (?:i|we|it|that)\b|\bend up with\b"
 # On savings, but not what they would earn: what they did, when it comes, what taking money out costs.
-_NOT_WOULD_EARN = _words("when did take took taking pay paying pays out_of early") + f"|{_LOAN}"
+_NOT_WOULD_EARN = (
+    _words("when did take took taking pay paying pays out_of early (?:come|amount)_to_(?:monthly|(?:a|per|each)_month)")
+    + f"|{_LOAN}"
+)
 _HOW_LONG = _words("how_long how_many_(?:months|years) how_soon when")
 _GOAL = _words("sav(?:e|ed|ing) reach get_to build_up put(?:ting)?_(?:away|aside|by) hit have get got")
 _TOWARDS = (
