@@ -147,6 +147,15 @@ def test_a_short_passage_says_what_it_is_about(tmp_path):
     assert (abroad.text, abroad.asks) == ("Gold card: Yes.", ("Is it free abroad?",))
 
 
+def test_items_that_begin_small_come_after_their_heading(tmp_path):
+    item = "- a lower payment for up to six months, if that is what you need most\n"
+    (tmp_path / "a.md").write_text(f"# Arrears\n\n## What we can do\n\n{item}{item}")
+
+    (passage,) = read(tmp_path)
+
+    assert passage.text.startswith("What we can do: a lower payment")
+
+
 def test_an_internal_section_of_a_document_is_not_read_to_callers(tmp_path):
     (tmp_path / "a.md").write_text("# Cash\n\nAsk us.\n\n## Internal: codes\n\nThe code is 7719.\n")
 

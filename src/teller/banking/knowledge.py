@@ -123,11 +123,12 @@ def split_document(document: Document, about: Subject) -> list[Approved]:
 
 
 def _named(text: str, headings: tuple[str, ...], about: Subject) -> str:
-    """A passage with its product's name, and a short one with its heading, where it does not say so itself."""
+    """A passage with its product's name, and a fragment with its heading, where it does not say so itself."""
     said = set(re.findall(r"[^\W_]+", text.lower()))
     said |= {word.removesuffix("s") for word in said}
     product = "" if about.names <= said else about.spoken
-    heading = headings[-1] if len(headings) > 1 and len(text.split()) <= _SHORT_WORDS else ""
+    is_fragment = len(text.split()) <= _SHORT_WORDS or text[0].islower()
+    heading = headings[-1] if len(headings) > 1 and is_fragment else ""
     if heading.endswith("?") or not set(words(heading)).isdisjoint(words(text if heading else "")):
         heading = ""
     before = ", ".join(filter(None, (product, heading)))
