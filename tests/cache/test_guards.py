@@ -94,6 +94,9 @@ def found(asked: Question | str, stored: Question | str):
         ("any of the boats is new", "all of the boats are new", MissReason.VALUES_DIFFER),
         ("I need either coat", "I need both coats", MissReason.VALUES_DIFFER),
         ("isn't bread bad for ducks", "is bread good for ducks", MissReason.POLARITY_DIFFERS),
+        ("when does flight KX249 land", "when does flight KX294 land", MissReason.VALUES_DIFFER),
+        ("where do I drop my coat", "where do I pick up my coat", MissReason.POLARITY_DIFFERS),
+        ("is she ill", "was she ill", MissReason.POLARITY_DIFFERS),
         ("", "is it open", MissReason.VALUES_DIFFER),
     ],
 )

@@ -61,6 +61,12 @@ _DENYING = frozenset(
 # Bounds of an amount, however they are said.
 _AT_MOST = re.compile(r"\b(?:(?:no|not) (?:more|longer|later) than|at most|(?<!no )(?<!not )(?:less|fewer) than)\b")
 _AT_LEAST = re.compile(r"\b(?:(?:no|not) (?:less|fewer|earlier) than|at least|(?<!no )(?<!not )more than)\b")
+_DIGIT = re.compile("[0-9]")
+# Letters and digits in one word, as a flight's or a tax code, but no number with its unit.
+_CODE = re.compile(
+    r"(?!\d+(?:st|nd|rd|th|k|m|mn|bn|am|pm|p|c|h|x|s|d|y|g|kg|km|cm|mm|ml|mb|gb|min|mins|hr|hrs|yr|yrs|gbp|usd|eur)$)"
+    r"(?=\w*[a-z])(?=\w*\d)\w{3,}"
+)
 _ONCE = re.compile(r"(?<!\bthan )\bonce (?:a|an|per|every|each)\b")  # not "once it has come"
 _COMPARING = frozenset({"more", "most", "less", "least", "fewer"})
 _PARTICLES = frozenset({"in", "on", "off", "out", "up", "down", "over", "back", "away"})
@@ -98,6 +104,7 @@ class Guards:
         counted = self._english.quantities.keys() | self._english.how.keys()
         self._uncounted = frozenset(map(self._stem, kin | counted | self._english.timed | _LEADING))
         self._says_no = self._english.negators | self._english.denials
+        self._small = self._english.small | self._english.negators
         self._may_say_no = self._says_no | _DENYING
         self._contrasting = frozenset(self._english.contrasts)
         self._by_verb: dict[str, dict[str, list[str]]] = {}
@@ -108,16 +115,13 @@ class Guards:
 
     def read(self, question: Question) -> Reading:
         """Read a question for `difference`."""
-        english = self._english
         line = canonical_text(question.text)
         words = tuple(line.split())
         bag = frozenset(words)
-        negations = 0 if self._may_say_no.isdisjoint(bag) else self._negations(line)
         bound = "" if _COMPARING.isdisjoint(bag) else _bound(line)
-        content = tuple([word for word in words if word not in english.small and word not in english.negators])
-        contrasts = frozenset([english.contrasts[word] for word in bag & self._contrasting])
-        if "once" in bag and not _ONCE.search(line):
-            contrasts -= {english.contrasts["once"]}
+        small = self._small
+        content = tuple([word for word in words if word not in small])
+        telling = not self._contrasting.isdisjoint(bag) or _DIGIT.search(line)
         return Reading(
             question,
             words,
@@ -125,10 +129,10 @@ class Guards:
             self._names(question),
             content,
             self._core(words, content),
-            negations,
+            0 if self._may_say_no.isdisjoint(bag) else self._negations(line, bag),
             bound,
-            self._phrases_in(words, bag),
-            contrasts,
+            _NONE if self._verbs.isdisjoint(bag) else self._phrases_in(words, bag),
+            self._contrasts(line, bag) if telling else frozenset(),
         )
 
     def difference(
@@ -157,9 +161,19 @@ class Guards:
             or wording_difference(asked, stored, self._english)
         )
 
-    def _negations(self, line: str) -> int:
-        line = _HEDGES.sub(" ", line)
-        return sum(word in self._says_no for word in line.split()) + len(_DENIED.findall(line))
+    def _contrasts(self, line: str, bag: frozenset[str]) -> frozenset[tuple[str, int | str]]:
+        known = self._english.contrasts
+        found: set[tuple[str, int | str]] = {known[word] for word in bag & self._contrasting}
+        found |= {("code", word) for word in bag if _CODE.fullmatch(word)}
+        if "once" in bag and not _ONCE.search(line):
+            found.discard(known["once"])
+        return frozenset(found)
+
+    def _negations(self, line: str, bag: frozenset[str]) -> int:
+        count = 0
+        if not self._says_no.isdisjoint(bag):
+            count = sum([word in self._says_no for word in _HEDGES.sub(" ", line).split()])
+        return count if _DENYING.isdisjoint(bag) else count + len(_DENIED.findall(line))
 
     def _core(self, words: tuple[str, ...], content: Sequence[str]) -> frozenset[str]:
         core = frozenset(map(self._stem, content)) - self._uncounted
@@ -347,7 +361,7 @@ def _said_in_words(value: Value, other: frozenset[str]) -> bool:
     if value.kind is not ValueKind.COUNT:
         return False
     if value.canonical == "1":
-        return other.isdisjoint({"both", "all", "every"})
+        return other.isdisjoint({"both", "all", "each", "every"})
     return value.canonical == "2" and not other.isdisjoint({"twice", "both"})
 
 

@@ -34,7 +34,7 @@ class Reading(NamedTuple):
         negations: how many negations touch what is asked.
         bound: "at least" or "at most" where an amount is bounded so, however that is said; else empty.
         phrases: those of the opposites that are of several words and stand in it.
-        contrasts: rows of words that exclude one another, and which of them stand in it.
+        contrasts: rows of words that exclude one another and which of them stand in it; codes, as a row of their own.
     """
 
     question: Question
@@ -46,4 +46,4 @@ class Reading(NamedTuple):
     negations: int
     bound: str
     phrases: frozenset[str]
-    contrasts: frozenset[tuple[str, int]]
+    contrasts: frozenset[tuple[str, int | str]]

@@ -32,6 +32,8 @@ _DONE = re.compile(
     r"\b(?:did|was|were|had|been|already)\b|\b(?<!to )(?:has|have) (?:\w+ ){0,3}?\w+(?:ed|en|nt|ne|wn)\b"
 )
 _NOT_ALL = frozenset({("not", "all"), ("not", "every"), ("not", "everyone"), ("not", "everything")})
+_SOMEBODY_IS = re.compile(r"\b(?:he|she|they) (?:is|are|was|were)\b|\b(?:is|are|was|were) (?:he|she|they)\b")
+_ENDED = re.compile(r"(?:ed|ing|en)$")
 _MEANT = re.compile(r"\b(?:was|were) (?:going|about|planning) to\b")
 _NOT_GONE = frozenset({"to come", "now", "meant"})
 _STATING = frozenset({"i", "we", "they", "he", "she", "you"})
@@ -183,7 +185,12 @@ def _is_passed_over(word: str, english: English) -> bool:
 
 def _is_something(reading: Reading) -> str:
     """Whether somebody is or was something: "is he a nurse", "was he a nurse"."""
-    if reading.bag.isdisjoint({"a", "an"}) or not reading.bag.isdisjoint({"there", "it", "this", "that"}):
+    named = not reading.bag.isdisjoint({"a", "an"}) or bool(_SOMEBODY_IS.search(" ".join(reading.words)))
+    if (
+        not named
+        or any(_ENDED.search(word) for word in reading.content)
+        or not reading.bag.isdisjoint({"there", "it", "this", "that"})
+    ):
         return ""
     now, then = (not reading.bag.isdisjoint(words) for words in ({"is", "are", "am"}, {"was", "were"}))
     return "" if now == then else "is" if now else "was"
