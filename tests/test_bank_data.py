@@ -78,6 +78,13 @@ def test_no_ask_leads_to_two_answers_or_occurs_twice() -> None:
     assert {ask: ids for ask, ids in owners.items() if len(ids) > 1} == {}
 
 
+def test_what_the_bank_does_not_answer_is_written_once_and_is_no_way_of_asking_for_an_answer() -> None:
+    files = [(BANK / name).read_text(encoding="utf-8").splitlines() for name in ("near_topic.txt", "close_misses.txt")]
+    unanswered = Counter(plain(line) for lines in files for line in lines)
+    asks = {plain(ask) for _, answer in ANSWERS for ask in answer["asks"]}
+    assert [line for line, count in unanswered.items() if count > 1 or line in asks or not line] == []
+
+
 def test_asks_are_spoken_so_they_carry_no_digits() -> None:
     assert [ask for _, answer in ANSWERS for ask in answer["asks"] if re.search(r"\d", ask)] == []
 

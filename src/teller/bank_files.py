@@ -53,7 +53,7 @@ def read_bank(settings: Settings) -> Bank:
     # Two questions that name different products of the documents are as little the same as those of the catalogue's.
     products = Products(entry.about for entry in approved if entry.about)
     catalogue = replace(catalogue, tiers={**{word: word for word in products.telling_words()}, **catalogue.tiers})
-    near_topic = () if settings.knowledge.path else tuple(read_near_topic())
+    near_topic = () if settings.knowledge.path else (*read_near_topic(), *read_close_misses())
     return Bank(rates, catalogue, opposites, approved, near_topic)
 
 
@@ -65,6 +65,14 @@ def read_off_topic() -> list[str]:
 def read_near_topic() -> list[str]:
     """Questions that some bank might answer and the one that ships with Teller does not."""
     return (bank_folder() / "near_topic.txt").read_text(encoding="utf-8").splitlines()
+
+
+def read_close_misses() -> list[str]:
+    """Questions beside its answers, one or two each, that ask in the same words for what none of them says.
+
+    They only vote: an encoder that learns to tell them from the answers' own ways of asking finds fewer of those.
+    """
+    return (bank_folder() / "close_misses.txt").read_text(encoding="utf-8").splitlines()
 
 
 def read_on_topic() -> list[str]:

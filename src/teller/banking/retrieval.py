@@ -47,9 +47,13 @@ _COVERAGE_WEIGHT = 0.8
 
 @dataclass(frozen=True, slots=True)
 class Weights:
-    """Logistic weights of the certainty; `python -m benchmarks.fit_retrieval` fits them on the bank's own questions."""
+    """Logistic weights of the certainty; `python -m benchmarks.fit_retrieval` fits them on the bank's own questions.
 
-    bias: float = -2.78
+    The bias is 0.2 over the fitted one, which makes up for the votes of close misses: as many of the questions that
+    have nothing to do with the bank are let through as without them.
+    """
+
+    bias: float = -2.58
     votes: float = 6.18
     text: float = 2.33
     coverage: float = 1.63
