@@ -202,7 +202,7 @@ class CertifiedJudge:
         return max(-_MOST_ALIKE, min(_MOST_ALIKE, alike))
 
 
-_VERSION = "consensus-3"
+_VERSION = "consensus-4"
 _KNOWN_QUESTIONS = 16_384  # of a kilobyte and a half each
 _FAR = 0.5  # cosine below which a neighbour is not about the same thing
 _SPLIT = 0.2  # margin below which the neighbours speak for different answers
