@@ -148,3 +148,9 @@ def test_front_matter_is_read_as_plain_values():
         "tags": "[a]",
     }
     assert front_matter("---\n\nNo field of it.\n\n---\n") == {}
+
+
+def test_an_address_may_have_brackets_of_its_own():
+    assert spoken("See [the fees](https://bank.example/fees_(2026)) first, ![logo](logo_(1).png) please.") == (
+        "See the fees first, please."
+    )

@@ -26,10 +26,11 @@ _ITEM = re.compile(r"^(?:[-*+]|\d+[.)])\s+(?:\[[ xX]\]\s+)?")
 _NUMBERING = re.compile(r"^(?:(?:\d+\.)+\d*|\d+\))\s+")
 _FRONT_MATTER = re.compile(r"\A\s*(---|\+\+\+)[ \t]*\n((?:#.*\n)*[\w-]+[ \t]*[:=].*?)\n\1[ \t]*(?:\n|\Z)", re.DOTALL)
 _FIELD = re.compile(r"^([\w-]+)[ \t]*[:=][ \t]*(.*?)[ \t]*$", re.MULTILINE)
-_COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
+_COMMENT = re.compile(r"<!--(?:(?!<!--|-->).)*-->", re.DOTALL)
 _DIRECTIVE = re.compile(
     r"(?m)^[ \t]*(?::::.*|[!?]{3}\+?[ \t]+\w+.*|\[(?!\^)[^\]]+\]:[ \t]*\S+.*)$"  # ":::", "!!! note", "[x]: address"
-    r"|\{%.*?%\}|\[!\w+\][-+]?|\[\^[^\]]+\]:?|\{#[^}]*\}"  # "{% include %}", "[!NOTE]", "[^1]", "{#anchor}"
+    r"|\{%(?:(?!\{%|%\}).)*%\}|\{#[^{}]*\}"  # "{% include %}", "{#anchor}"
+    r"|\[!\w+\][-+]?|\[\^[^\[\]]+\]:?"  # "[!NOTE]", "[^1]"
 )
 _STRUCK = re.compile(r"~~.*?~~")
 _MAIL = re.compile(r"<(?:mailto:)?([^\s<>@]+@[^\s<>]+)>")
@@ -57,12 +58,13 @@ _TAG = re.compile(
     r"|sub|summary|sup|time|u)\b[^<>]*>",
     re.IGNORECASE,
 )
-_IMAGE = re.compile(r"!\[[^\]]*\](?:\([^)]*\)|\[[^\]]*\])")
-_LINK = re.compile(r"\[([^\]]+)\](?:\([^)]*\)|\[[^\]]*\])")
+_TARGET = r"(?:\([^()]*(?:\([^()]*\)[^()]*)*\)|\[[^\[\]]*\])"  # an address, which may have brackets itself
+_IMAGE = re.compile(rf"!\[[^\[\]]*\]{_TARGET}")
+_LINK = re.compile(rf"\[([^\[\]]+)\]{_TARGET}")
 _LEAD = re.compile(r"^(\*\*|__)([^*]{1,80}?):?\1:?\s*(?:[-–—:]\s+)?(?=\S)")
 _EMPHASIS = re.compile(r"\*{1,3}|`{1,3}|(?<!\w)_{1,3}(?=\S)|(?<=\S)_{1,3}(?!\w)")
 _SENTENCE_END = re.compile(r"(?<=[.!?])(?<!\b[ep]\.[ga]\.)(?<!\bi\.e\.)\s+(?=[^\sa-zà-öø-ÿ])")
-_UNFILLED = re.compile(r"\[[^\]]*\]|\{\{.*?\}\}")
+_UNFILLED = re.compile(r"\[[^\[\]]*\]|\{\{[^{}]*\}\}")
 _BOLD_LEAD = re.compile(r"(\*\*|__)[^*]+?(?::\1|\1:|\1\s+[-–—]\s)")
 _DIVIDER = re.compile(r":?-+:?(?:\s*\|\s*:?-+:?)+")
 _BOLD_LINE = re.compile(r"(\*\*|__)[^*]+\1:?")

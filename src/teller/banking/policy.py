@@ -226,7 +226,7 @@ _POINTS_BACK = re.compile(
     r"|^(?!.*\b(?:my|the|a|an|your|our|this|his|her|their)\b.*\b(?:it|one|them|those)\b).*\b(?:pay|close|open|use|get|take|stop|see|find|"
     r"move|switch|claim|lose|have|need|order|want|return|replace|block|spend|withdraw|send|keep|fix|clear|repay|settle)(?:ing)? "
     r"(?:it|one|them|those)\b(?! (?:of|day|month|year|time|account|card|is|to|that)\b)"
-    r"|\bi meant\b|^\W*(?:(?:no|sorry|wait|actually|i mean)\b\W*)+(?:not )?(?:the|an?|my)\b(?=(?:\W+[\w']+){1,8}\W*$)",
+    r"|\bi meant\b|^\W*(?:(?:no|sorry|wait|actually|i mean)\b\W*)+(?:not )?(?:the|an?|my)\b(?=(?:\W+[\w']+){1,5}\W*$)",
     re.IGNORECASE,
 )
 _MOST_WORDS = 12  # a longer question stands on its own, whatever pronouns it has
