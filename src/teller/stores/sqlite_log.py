@@ -23,6 +23,7 @@ from pathlib import Path
 
 from teller.errors import BusyError, StoreCorrupt, StoreError
 from teller.ports import Event
+from teller.stores.journal import write_ahead
 
 _SCHEMA_VERSION = 2  # 1 held what was put as JSON; the table is the same
 _APPLICATION_ID = 0x54454C4C  # "TELL", so that another program's database is not taken for a log
@@ -169,7 +170,7 @@ class SqliteLog:
 
     def _prepare(self) -> None:
         """Make the table in a new file, and let programs that cannot read what this one writes know it."""
-        self._writer.execute("PRAGMA journal_mode = WAL")
+        write_ahead(self._writer, busy_timeout_s=self._busy_timeout_s)
         self._writer.execute("BEGIN IMMEDIATE")
         try:
             if self._is_new(self._writer):  # asked again: another process may have been first

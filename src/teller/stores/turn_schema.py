@@ -19,6 +19,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from teller.errors import StoreCorrupt, StoreError
+from teller.stores.journal import write_ahead
 
 STAGES = ("hear", "redact", "tools", "cache", "retrieve", "generate", "ground", "keep", "speak")  # as in turn.timings
 APPLICATION_ID = 0x54454C54  # "TELT"
@@ -111,7 +112,7 @@ def open_writable(path: Path, *, busy_timeout_s: float, steps: Sequence[str] = S
         connection = _connect(path, busy_timeout_s)
         try:
             _format_of(connection, path, steps)  # before anything is written to a file that is not ours
-            connection.execute("PRAGMA journal_mode = WAL")
+            write_ahead(connection, busy_timeout_s=busy_timeout_s)
             connection.execute("PRAGMA synchronous = NORMAL")
             connection.execute("PRAGMA secure_delete = ON")
             _bring_up_to_date(connection, path, steps)
