@@ -34,8 +34,10 @@ from numpy.typing import NDArray
 from benchmarks.cache_rivals import STATIC, Tally, rivals_on_stream
 from benchmarks.swaps import make_swaps
 from teller.banking.products import load_catalogue, load_opposites
+from teller.cache.entries import Text
 from teller.cache.judge import CertifiedJudge, Region, Regions
 from teller.cache.live_regions import LiveRegions
+from teller.cache.metric import Metric, is_due, learn, sample
 from teller.cache.verdict import Accept, Neighbour, Probe
 from teller.cache.verifier import Verifier
 from teller.engines.minilm import MiniLm
@@ -92,6 +94,8 @@ class Store:
         self._texts, self._judge = texts, judge
         self._vectors = np.zeros((1024, texts.vectors.shape[1]), np.float32)
         self._rows: list[tuple[int, str, bytes]] = []
+        self._metric: Metric | None = None
+        self._learned_from = 0
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -106,6 +110,15 @@ class Store:
         self._vectors[count] = np.round(vector / scale) * scale
         sketch = self._judge.sketch(texts.questions[place], vector, texts.tokens[place])
         self._rows.append((place, answer_id, sketch))
+        if is_due(len(self._rows), self._learned_from):
+            self._learn()
+
+    def _learn(self) -> None:
+        """What the cache's upkeep does."""
+        self._learned_from = len(self._rows)
+        rows = sample(np.arange(len(self._rows), dtype=np.int64))
+        answer_ids = [self._rows[row][1] for row in rows.tolist()]
+        self._metric = learn(self._vectors[rows], answer_ids, learned_from=len(self._rows)) or self._metric
 
     def probe(self, texts: Texts, place: int, only: slice = slice(None)) -> Probe:
         """What the judge is shown for a text, by its place."""
@@ -116,15 +129,14 @@ class Store:
         best = np.argpartition(-similarities, count - 1)[:count]
         best = best[np.argsort(-similarities[best], kind="stable")]
         near = tuple(self._neighbour(first + int(row), float(similarities[row])) for row in best)
-        return Probe(texts.questions[place], vector, texts.tokens[place], near, "public")
+        return Probe(texts.questions[place], vector, texts.tokens[place], near, "public", self._metric)
 
     def _neighbour(self, row: int, similarity: float) -> Neighbour:
         place, answer_id, sketch = self._rows[row]
         asked = self._texts.questions[place]
         vector = self._vectors[row]
-        return Neighbour(
-            row, asked.text, asked.values, answer_id, similarity, 0.5, 0.0, DataClass.PUBLIC, vector, sketch
-        )
+        text = Text(asked.text, asked.values, sketch)
+        return Neighbour(row, text, answer_id, similarity, 0.5, 0.0, DataClass.PUBLIC, vector)
 
     def answer_id(self, row: int) -> str:
         """The answer of an entry."""
@@ -286,7 +298,7 @@ def swaps(count: int, seed: int) -> dict[str, Any]:
     leaks: list[dict[str, str]] = []
     for swap in make_swaps(count, seed=seed):
         stored, asked = (Question(text, find_values(text, names)) for text in (swap.stored, swap.asked))
-        neighbour = Neighbour(0, stored.text, stored.values, "a", 1.0, 0.5, 0.0, DataClass.PUBLIC, one)
+        neighbour = Neighbour(0, Text(stored.text, stored.values, b""), "a", 1.0, 0.5, 0.0, DataClass.PUBLIC, one)
         served = isinstance(judge.judge(Probe(asked, one, None, (neighbour,), "public")), Accept)
         probed.count(swap.kind, same=False, near=True, served=served)
         if served and len(leaks) < 20:

@@ -10,8 +10,6 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from teller.ports import Vectors
-
 # Cosine over which kinship fades by 1/e, and variance of a neighbour's answer being a slip. Neither is sharp: on
 # labelled streams every pair in 0.3 to 1.2 and 0.1 to 0.6 reaches 95 % of the cache's best hit rate, and what the
 # bank's own ways of asking find first moves by half a point (docs/decisions.md).
@@ -19,14 +17,14 @@ _LENGTH = 0.6
 _NOISE = 0.3
 
 
-def vote_weights(similarities: NDArray[np.float32], vectors: Vectors) -> NDArray[np.float64]:
+def vote_weights(similarities: NDArray[np.float32], likeness: NDArray[np.float32]) -> NDArray[np.float64]:
     """Weights of k neighbours' votes; those for one answer add up to about 0 to 1, a single one may be negative.
 
     Args:
         similarities: (k,) cosines of the question and its neighbours.
-        vectors: (k, dim) unit vectors of the neighbours.
+        likeness: (k, k) cosines of the neighbours among themselves.
     """
-    gram = np.exp((vectors @ vectors.T - 1.0) / _LENGTH)
+    gram = np.exp((likeness - 1.0) / _LENGTH)
     weights: NDArray[np.float64] = np.linalg.solve(
         gram + _NOISE * np.eye(len(gram)), np.exp((similarities - 1.0) / _LENGTH)
     )

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from teller.cache.entries import Text
 from teller.cache.judge import CertifiedJudge, Region
 from teller.cache.verdict import Accept, Neighbour, Probe
 from teller.cache.verifier import Verifier
@@ -40,15 +41,13 @@ def probe(asked: Question, stored: Sequence[tuple[Question, str]], tokens=None, 
     near = tuple(
         Neighbour(
             at,
-            question.text,
-            question.values,
+            Text(question.text, question.values, sketches[at] if sketches else b""),
             answer_id,
             0.9,
             0.5,
             0.0,
             DataClass.PUBLIC,
             vectors[at],
-            sketches[at] if sketches else b"",
         )
         for at, (question, answer_id) in enumerate(stored)
     )

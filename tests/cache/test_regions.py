@@ -7,6 +7,7 @@ import pytest
 from tests.cache.cache_stage import Stage
 
 from teller.cache.calibration import Record, calibrate, calibration_body
+from teller.cache.entries import Text
 from teller.cache.live_regions import LiveRegions
 from teller.cache.regions import LearningJudge, RiskRegions
 from teller.cache.standing import read_standing
@@ -69,7 +70,9 @@ def test_wrong_hits_close_a_certified_class():
 
 def _probe(question, similarity):
     vector = np.eye(1, 384, dtype=np.float32)[0]
-    near = Neighbour(1, "how do I freeze my card", (), "cards.freeze", similarity, 0.7, 0.0, DataClass.PUBLIC, vector)
+    near = Neighbour(
+        1, Text("how do I freeze my card", (), b""), "cards.freeze", similarity, 0.7, 0.0, DataClass.PUBLIC, vector
+    )
     return Probe(Question(question), vector, None, (near,), "public")
 
 

@@ -281,7 +281,7 @@ class Knowledge:
         off_topic = nearest(self._off_topic, vector, least=farthest, most=_OTHERS)
         on_topic = nearest(self._on_topic, vector, least=farthest, most=_OTHERS)
         voters = np.vstack([self._asks.vectors(rows), off_topic, on_topic])
-        weights = vote_weights(voters @ vector, voters).tolist()
+        weights = vote_weights(voters @ vector, voters @ voters.T).tolist()
         # What is any bank's business may well be this one's: it takes votes from answers, and is no vote against them.
         elsewhere = sum(weights[len(rows) : len(rows) + len(off_topic)])
         summed: dict[int, float] = {}

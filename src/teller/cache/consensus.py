@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from teller.ports import Vectors
 from teller.votes import vote_weights
 
 
@@ -26,15 +25,17 @@ class Ballot:
     members: tuple[int, ...]
 
 
-def tally(similarities: NDArray[np.float32], vectors: Vectors, answer_ids: Sequence[str]) -> tuple[Ballot, ...]:
+def tally(
+    similarities: NDArray[np.float32], likeness: NDArray[np.float32], answer_ids: Sequence[str]
+) -> tuple[Ballot, ...]:
     """Weigh (k,) neighbours' answers; heaviest ballot first, equal ones by answer id.
 
     Args:
         similarities: (k,) cosines of the question and its neighbours.
-        vectors: (k, dim) unit vectors of the neighbours.
+        likeness: (k, k) cosines of the neighbours among themselves.
         answer_ids: k of them.
     """
-    shares = vote_weights(similarities, vectors).tolist()
+    shares = vote_weights(similarities, likeness).tolist()
     weights: dict[str, float] = {}
     members: dict[str, list[int]] = {}
     for place, answer_id in enumerate(answer_ids):

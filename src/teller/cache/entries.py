@@ -57,11 +57,40 @@ ROW_BYTES = sum(np.dtype(kind).itemsize for kind in COLUMNS.values()) + _KEY_BYT
 
 
 class Text(NamedTuple):
-    """What was asked for an entry, and the judge's sketch of it; two dozen are read in every lookup."""
+    """What was asked for an entry, and the judge's sketch of it."""
 
     question: str
     values: tuple[Value, ...]
     sketch: bytes
+
+
+class Unread:
+    """A `Text` that is read when it is looked at: of four dozen neighbours a lookup reads a few."""
+
+    __slots__ = ("_record",)
+
+    def __init__(self, record: bytes) -> None:
+        self._record: bytes | Text = record
+
+    @property
+    def question(self) -> str:
+        """As in `Text`."""
+        return self._read().question
+
+    @property
+    def values(self) -> tuple[Value, ...]:
+        """As in `Text`."""
+        return self._read().values
+
+    @property
+    def sketch(self) -> bytes:
+        """As in `Text`."""
+        return self._read().sketch
+
+    def _read(self) -> Text:
+        if isinstance(self._record, bytes):
+            self._record = Text(*unpack_text(self._record, 0, len(self._record)))
+        return self._record
 
 
 class Entries:
@@ -173,9 +202,9 @@ class Entries:
         """What was asked for a live row."""
         return self._text(int(self._columns["text"][row]))
 
-    def texts(self, rows: Rows) -> list[Text]:
-        """What was asked for live rows."""
-        return list(map(self._text, self._columns["text"][rows].tolist()))
+    def asked(self, rows: Rows) -> list[Unread]:
+        """What was asked for live rows; good for as long as it is held."""
+        return [Unread(self._texts.get(place)) for place in self._columns["text"][rows].tolist()]
 
     def answer(self, row: int) -> Answer:
         """The answer of a live row."""

@@ -45,6 +45,7 @@ class Kind(StrEnum):
     PURGE = "purge"  # entries by what they rest on
     ERASE = "erase"  # everything of one customer
     CALIBRATE = "calibrate"  # the judge's business: kept, newest of each name, and handed on
+    METRIC = "metric"  # what a partition's entries taught about likeness: newest of each partition
     LEARNED = "learned"  # what one process's judge learned from its misses, for a while
     COMPACTED = "compacted"  # older events were folded into this one
 

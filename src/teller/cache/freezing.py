@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from teller.cache.events import Kind, Put, quantize
-from teller.cache.holdings import Held, Holdings, Making, Shelf
+from teller.cache.holdings import Held, Holdings, Making, Shelf, lesson
 from teller.cache.partition import Partition
 from teller.errors import InputError, StoreCorrupt
 from teller.ports import Event, Snapshot, Snapshots
@@ -59,7 +59,12 @@ def thaw(snapshot: Snapshot, making: Making, log_id: str) -> Holdings | None:
 
 def _meta(holdings: Holdings, observed: Mapping[str, Any]) -> dict[str, Any]:
     held = [replace(one.put.event(one.at), seq=entry_id) for entry_id, one in holdings.held.items()]
-    events = [*held, *holdings.notes.values()]
+    lessons = [
+        replace(lesson(shelf.digest, shelf.metric, 0.0), seq=shelf.metric_seq)
+        for shelf in holdings.shelves.values()
+        if shelf.metric is not None
+    ]
+    events = [*held, *holdings.notes.values(), *lessons]
     return {
         "format": _FORMAT,
         "log": holdings.log_id,
@@ -97,6 +102,8 @@ def _thawed(snapshot: Snapshot, making: Making) -> Holdings:
         event = Event(kind, base64.b64decode(body), at, seq)
         if kind == Kind.PUT:
             holdings.held[seq] = Held(at, Put.read(event))
+        elif kind == Kind.METRIC:
+            holdings.measure(event)
         else:
             holdings.note(event)
     if making.monitor is not None:

@@ -6,6 +6,7 @@ the log's order. Not here: the log and when it is read (replica.py), snapshots (
 
 from __future__ import annotations
 
+import base64
 from array import array
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
@@ -16,6 +17,7 @@ import numpy as np
 from teller.cache.canonical import exact_text
 from teller.cache.entries import ROW_BYTES, Entries, Rows, State
 from teller.cache.events import LASTING, Kind, PurgeBy, Put, Record, body_of, unpack_vector, write
+from teller.cache.metric import Metric
 from teller.cache.orders import Orders, is_superseded, stamp_name
 from teller.cache.partition import Partition
 from teller.cache.verdict import ClassMonitor
@@ -59,6 +61,8 @@ class Shelf:
     digest: bytes
     place: int
     index: VectorIndex
+    metric: Metric | None = None
+    metric_seq: int = 0  # of the event that brought it
     waiting: list[tuple[int, Vectors]] = field(default_factory=list)  # put, not yet in the index
 
     def settle(self) -> None:
@@ -67,6 +71,12 @@ class Shelf:
             ids = np.array([entry_id for entry_id, _ in self.waiting], dtype=np.int64)
             self.index.add(ids, np.array([vector for _, vector in self.waiting]))
             self.waiting.clear()
+
+
+def lesson(digest: bytes, metric: Metric, at: float) -> Event:
+    """What a partition's entries taught, as written in the log."""
+    packed = base64.b64encode(metric.packed()).decode()
+    return write(Kind.METRIC, at, p=digest.hex(), n=metric.learned_from, m=packed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +131,7 @@ class Holdings:
             Kind.PURGE: self._purge,
             Kind.ERASE: self._erase,
             Kind.CALIBRATE: self.note,
+            Kind.METRIC: self.measure,
             Kind.LEARNED: self._learn,
             Kind.COMPACTED: self._carry,
         }
@@ -268,6 +279,22 @@ class Holdings:
         self.disposable.append(event.seq)
         if self.making.monitor is not None:
             self.making.monitor.learn(body_of(event))
+
+    def measure(self, event: Event) -> None:
+        """Take over what a partition's entries taught."""
+        body = body_of(event)
+        try:
+            shelf = self.shelves.get(bytes.fromhex(body["p"]))
+            metric = Metric.unpack(base64.b64decode(body["m"]), self.making.dim, int(body["n"]))
+        except (InputError, KeyError, ValueError, TypeError) as exc:
+            raise StoreCorrupt(f"event {event.seq} of the cache's log is not a metric ({exc})") from exc
+        if shelf is None:
+            self.disposable.append(event.seq)
+            return
+        shelf.metric = metric
+        if shelf.metric_seq:
+            self.disposable.append(shelf.metric_seq)
+        shelf.metric_seq = event.seq
 
     def _carry(self, event: Event) -> None:
         """Take over counters that a compaction folded, unless the originals were read."""

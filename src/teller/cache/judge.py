@@ -81,7 +81,7 @@ class CertifiedJudge:
             are served, and answers that at least five neighbours agree on.
     """
 
-    neighbours = 24
+    neighbours = 48
 
     def __init__(
         self, regions: Regions, *, opposites: Iterable[tuple[str, str]] = (), verifier: Verifier | None = None
@@ -124,18 +124,18 @@ class CertifiedJudge:
         asked = self._guards.read(probe.question)
         words = None if probe.tokens is None or self._verifier is None else self._verifier.project(probe.tokens)
         near = list(probe.neighbours)
-        ballots = _ballots(near)
+        ballots = _ballots(probe, near)
         opinion = self._opinion(asked, words, near, ballots)
         if len(ballots[0].members) > 1 or not opinion.is_doubtful:
             return opinion
         near = self._without_told_apart(asked, near, ballots)
-        other = self._opinion(asked, words, near, _ballots(near)) if near else opinion
+        other = self._opinion(asked, words, near, _ballots(probe, near)) if near else opinion
         if other.alike < _SAME or other.votes > 1:
             return opinion
         if not other.is_doubtful:
             return other
         near = self._without_other_words(asked, words, near, other.best)
-        surer = self._opinion(asked, words, near, _ballots(near))
+        surer = self._opinion(asked, words, near, _ballots(probe, near))
         return surer if surer.best is other.best else other
 
     def _opinion(
@@ -176,7 +176,9 @@ class CertifiedJudge:
         Where each answer belongs to one question, as answers about people do, these are no rivals of the right one.
         """
         lone = {ballot.answer_id for ballot in ballots if len(ballot.members) == 1}
-        return [n for n in near if n.answer_id not in lone or self._guards.difference(asked, self._read(n)) is None]
+        rivals = (n for n in near[:_GUARDED] if n.answer_id in lone)
+        gone = {n.entry_id for n in rivals if self._guards.difference(asked, self._read(n)) is not None}
+        return [neighbour for neighbour in near if neighbour.entry_id not in gone]
 
     def _without_other_words(
         self, asked: Reading, words: Floats | None, near: Sequence[Neighbour], best: Neighbour
@@ -202,25 +204,32 @@ class CertifiedJudge:
         return max(-_MOST_ALIKE, min(_MOST_ALIKE, alike))
 
 
-_VERSION = "consensus-4"
+_VERSION = "consensus-5"
 _KNOWN_QUESTIONS = 16_384  # of a kilobyte and a half each
 _FAR = 0.5  # cosine below which a neighbour is not about the same thing
 _SPLIT = 0.2  # margin below which the neighbours speak for different answers
 _MOST_ALIKE = 5.0
 _SURE = 0.98  # probability beyond which a second look would change nothing
+_GUARDED = 24  # nearest ones that the guards may take out as rivals
 _COMPARED = 6  # rivals that a near-copy in doubt is compared with word by word, at a tenth of a millisecond each
 _OTHER = 0.0  # log-odds of the verifier below which two questions do not say the same
 _SAME = 3.0  # log-odds of the verifier from which two questions say the same, though others stand between
 # Log-odds that an answer is right, by its margin: from `python -m benchmarks.fit_judge`, a logistic fit on the bank's
-# own ways of asking (-1.0 and 10.8, standard errors 0.1 and 0.6), begun two standard errors lower. With the ways that
-# came since it gives -1.0 and 10.1, within those errors; a change would close every certificate for nothing.
-_START, _SLOPE = -1.2, 10.8
+# own ways of asking (-1.05 and 9.3, standard errors 0.1 and 0.6), begun two standard errors lower.
+_START, _SLOPE = -1.25, 9.3
 _ALIKE_ALONE, _ALIKE_LESS_A_VOTE, _DOUBT = 0.5, 1.5, 3.0
 
 
-def _ballots(near: Sequence[Neighbour]) -> tuple[Ballot, ...]:
+def _ballots(probe: Probe, near: Sequence[Neighbour]) -> tuple[Ballot, ...]:
+    """Votes by likeness in the embedder's space and, to equal parts, along what the entries have taught."""
     similarities = np.array([neighbour.similarity for neighbour in near], np.float32)
-    return tally(similarities, np.stack([neighbour.vector for neighbour in near]), [n.answer_id for n in near])
+    vectors = np.stack([neighbour.vector for neighbour in near])
+    likeness = vectors @ vectors.T
+    if probe.metric is not None:
+        taught = probe.metric.cosines(np.vstack([vectors, probe.vector]))
+        similarities = (similarities + taught[-1, :-1]) / np.float32(2)
+        likeness = (likeness + taught[:-1, :-1]) / np.float32(2)
+    return tally(similarities, likeness, [neighbour.answer_id for neighbour in near])
 
 
 def _probability(ahead: float, alike: float, votes: int) -> float:

@@ -30,7 +30,7 @@ def near(
         kept = np.flatnonzero(fit)[:wanted]
         similarities, ids, rows, accuracies = similarities[kept], ids[kept], rows[kept], accuracies[kept]
     columns = zip(
-        entries.texts(rows),
+        entries.asked(rows),
         entries.answer_ids(rows),
         (sign * ids).tolist(),
         np.minimum(similarities, 1.0).tolist(),
@@ -41,8 +41,6 @@ def near(
     )
     data_class = shelf.partition.data_class
     return [
-        Neighbour(
-            entry_id, text.question, text.values, answer_id, similarity, accuracy, at, data_class, vector, text.sketch
-        )
-        for text, answer_id, entry_id, similarity, accuracy, at, vector in columns
+        Neighbour(entry_id, asked, answer_id, similarity, accuracy, at, data_class, vector)
+        for asked, answer_id, entry_id, similarity, accuracy, at, vector in columns
     ]

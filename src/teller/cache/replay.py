@@ -18,9 +18,11 @@ import numpy as np
 
 from teller.cache.calibration import Record
 from teller.cache.canonical import exact_text
+from teller.cache.entries import Text
 from teller.cache.events import pack_vector, unpack_vector
 from teller.cache.judge import CertifiedJudge
 from teller.cache.live_regions import LiveRegions
+from teller.cache.metric import Metric, is_due, learn, sample
 from teller.cache.verdict import Accept, Neighbour, Probe
 from teller.errors import InputError, KnowledgeError
 from teller.ports import Embedder, VectorIndex, Vectors
@@ -101,7 +103,7 @@ async def replay(
         near = shelf.near(vector)
         if near:
             risk_class = near[0].data_class.value
-            opinion = judge.opine(Probe(one.question, vector, tokens, near, risk_class))
+            opinion = judge.opine(Probe(one.question, vector, tokens, near, risk_class, shelf.metric))
             right = one.kept and opinion.best.answer_id == one.answer_id
             found.records.append(Record(risk_class, opinion.probability, right, one.answer_id))
             served = isinstance(judge.decide(opinion, regions.region(risk_class)), Accept)
@@ -179,6 +181,8 @@ class _Shelf:
 
     def __init__(self, judge: CertifiedJudge, index: VectorIndex) -> None:
         self.stored: set[str] = set()
+        self.metric: Metric | None = None
+        self._learned_from = 0
         self._judge = judge
         self._index = index
         self._rows: list[tuple[Labelled, bytes]] = []
@@ -188,6 +192,15 @@ class _Shelf:
         as_kept = unpack_vector(pack_vector(vector))  # the log keeps eight bits of each number
         self._index.add(np.array([len(self._rows)], dtype=np.int64), as_kept[None, :])
         self._rows.append((one, sketch))
+        if is_due(len(self._rows), self._learned_from):
+            self._learn()
+
+    def _learn(self) -> None:
+        """As upkeep does."""
+        self._learned_from = len(self._rows)
+        ids = sample(np.arange(len(self._rows), dtype=np.int64))
+        answer_ids = [self._rows[row][0].answer_id for row in ids.tolist()]
+        self.metric = learn(self._index.vectors(ids), answer_ids, learned_from=self._learned_from) or self.metric
 
     def near(self, vector: Vectors) -> tuple[Neighbour, ...]:
         if not self._rows:
@@ -200,15 +213,13 @@ class _Shelf:
         one, sketch = self._rows[row]
         return Neighbour(
             entry_id=row,
-            question=one.question.text,
-            values=one.question.values,
+            asked=Text(one.question.text, one.question.values, sketch),
             answer_id=one.answer_id,
             similarity=similarity,
             accuracy=2 / 3,
             at=0.0,
             data_class=one.data_class,
             vector=vector,
-            sketch=sketch,
         )
 
 

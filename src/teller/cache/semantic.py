@@ -317,7 +317,9 @@ class SemanticCache:
         found.sort(key=lambda one: (-one[0].similarity, one[0].entry_id))
         neighbours = tuple(neighbour for neighbour, _ in found[: self.judge.neighbours])
         risk_class = self.rules.risk_class(question, neighbours[0].data_class)
-        verdict = self.judge.judge(Probe(question, vector, tokens, neighbours, risk_class))
+        taught = [shelf.metric for _, shelf in shelves if shelf.metric is not None]
+        metric = max(taught, key=lambda one: one.learned_from, default=None)
+        verdict = self.judge.judge(Probe(question, vector, tokens, neighbours, risk_class, metric))
         if isinstance(verdict, Reject):
             reason = verdict.reason if missed.reason is MissReason.EMPTY else missed.reason
             return Miss(reason, neighbours[0].similarity), risk_class

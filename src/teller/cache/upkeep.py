@@ -16,6 +16,8 @@ import numpy as np
 from teller.cache.entries import Rows
 from teller.cache.events import Kind, PurgeBy, write
 from teller.cache.eviction import Columns, victims
+from teller.cache.holdings import Shelf, lesson
+from teller.cache.metric import is_due, learn, sample
 from teller.cache.partition import Partition
 from teller.cache.replica import Replica
 from teller.cache.rules import CacheRules
@@ -81,6 +83,7 @@ class Upkeep:
         self._clock = clock
         self._snapshots = snapshots
         self._snapshot_at = replica.state.applied
+        self._tried: dict[bytes, int] = {}  # entries in a partition when it was last asked what it teaches
 
     async def entries(self) -> Iterator[Entry]:
         """Every entry in the order of ids, those in quarantine last."""
@@ -221,6 +224,32 @@ class Upkeep:
         )
         return await self.evict(entries.column("id")[rows[places]].tolist(), why="room")
 
+    async def learn(self) -> int:
+        """Learn what the partitions that have grown teach about likeness (`metric.py`); gives how many did.
+
+        A customer's own partition teaches nothing: it is too small, and what it taught would outlive it in the log.
+
+        Raises:
+            StoreError: if it could not be written.
+        """
+        await self._replica.catch_up()
+        learned = 0
+        for digest, shelf in list(self._replica.state.shelves.items()):
+            size, last = len(shelf.index), max(self._tried.get(digest, 0), _learned_from(shelf))
+            if shelf.partition.customer is not None or not is_due(size, last):
+                continue
+            self._tried[digest] = size
+            entries = self._replica.state.entries
+            rows = sample(entries.where(entries.column("partition") == shelf.place))
+            vectors, answer_ids = shelf.index.vectors(entries.column("id")[rows]), entries.answer_ids(rows)
+            metric = await asyncio.to_thread(learn, vectors, answer_ids, learned_from=size)
+            await self._replica.catch_up()
+            present = self._replica.state.shelves.get(digest)
+            if metric is not None and present is not None and is_due(size, _learned_from(present)):
+                await self._replica.append([lesson(digest, metric, self._clock.now())])
+                learned += 1
+        return learned
+
     async def compact(self) -> int:
         """Forget events that no longer matter; gives how many. Other processes may go on meanwhile.
 
@@ -250,10 +279,11 @@ class Upkeep:
             self._snapshot_at = self._replica.state.applied
 
     async def tend(self) -> None:
-        """What is due now: the log told, expired entries and excess removed, the log compacted, a snapshot."""
+        """What is due: log told, expired entries and excess removed, likeness learned, log compacted, a snapshot."""
         await self._replica.tell(self._clock.now())
         await self.sweep()
         await self.relieve()
+        await self.learn()
         if len(self._replica.state.disposable) > max(_COMPACT_FROM, len(self._replica.state.entries)):
             await self.compact()
         if self._replica.state.applied - self._snapshot_at > _SNAPSHOT_AFTER:
@@ -325,6 +355,10 @@ class Upkeep:
             idle_s=now - used,
             size_bytes=(entries.sizes(rows) + self._replica.state.entry_bytes).astype(np.float64),
         )
+
+
+def _learned_from(shelf: Shelf) -> int:
+    return 0 if shelf.metric is None else shelf.metric.learned_from
 
 
 def _named(by: PurgeBy, what: str) -> str:

@@ -11,38 +11,67 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
+from teller.cache.metric import Metric
 from teller.ports import Vectors
 from teller.turn import DataClass, MissReason, Question, Value
+
+
+class Asked(Protocol):
+    """What an entry was first given for."""
+
+    @property
+    def question(self) -> str:
+        """Redacted text."""
+        ...
+
+    @property
+    def values(self) -> tuple[Value, ...]:
+        """Typed values in the text."""
+        ...
+
+    @property
+    def sketch(self) -> bytes:
+        """The judge's; empty for none."""
+        ...
 
 
 class Neighbour(NamedTuple):
     """One stored entry near the question, known to be live: of the partition, not expired, stale or quarantined.
 
-    A tuple, because two dozen are made in every lookup, and a frozen dataclass takes five times as long to make.
+    A tuple, because four dozen are made in every lookup, and a frozen dataclass takes five times as long to make.
 
     Attributes:
-        question: redacted text that the entry was first given for.
-        values: typed values in `question`.
+        asked: what the entry was first given for; read only where it is looked at.
         answer_id: what votes are counted by.
         similarity: cosine with the probe, -1 to 1 (stored vectors are 8-bit: good to about 0.002).
         accuracy: posterior mean of its verified hits, 0 to 1.
         at: Unix time in seconds when it was put.
         vector: (dim,) float32 unit sentence vector.
-        sketch: what `Judge.sketch` gave when the entry was put; empty if it was put under another judge.
-        exact: it is on the probe's exact key (same canonical text and values).
     """
 
     entry_id: int
-    question: str
-    values: tuple[Value, ...]
+    asked: Asked
     answer_id: str
     similarity: float
     accuracy: float
     at: float
     data_class: DataClass
     vector: Vectors
-    sketch: bytes = b""
-    exact: bool = False
+
+    @property
+    def question(self) -> str:
+        """Redacted text that the entry was first given for."""
+        return self.asked.question
+
+    @property
+    def values(self) -> tuple[Value, ...]:
+        """Typed values in `question`."""
+        return self.asked.values
+
+    @property
+    def sketch(self) -> bytes:
+        """What `Judge.sketch` gave when the entry was put; empty if it was put under another judge."""
+        return self.asked.sketch
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +83,7 @@ class Probe:
         tokens: (tokens, dim) unit token vectors of the same pass, None if the embedder was not asked for them.
         neighbours: at most `Judge.neighbours`, best first, never empty.
         risk_class: the operator's name for how much a wrong hit costs here ("public", "product", "fees", ...).
+        metric: what the partition's entries have taught about likeness, None if they have not yet.
     """
 
     question: Question
@@ -61,6 +91,7 @@ class Probe:
     tokens: Vectors | None = field(repr=False)
     neighbours: tuple[Neighbour, ...]
     risk_class: str
+    metric: Metric | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
