@@ -151,7 +151,7 @@ def _judged(probe: Probe, opinion: Opinion, region: Region | None, *, served: bo
     return [
         Step("exact", Said.PASSED, "nobody asked in these words"),
         Step("neighbours", Said.PASSED, f"{len(near)}, the nearest at {near[0].similarity:.3f}: {near[0].question!r}"),
-        Step("consensus", Said.PASSED, f"{best.answer_id}; {others}"),
+        Step("consensus", Said.PASSED, f"{best.answer_id}; {others}; {_likeness(probe)}"),
         Step("guards", Said.ENDED if opinion.difference else Said.PASSED, guard),
         Step(
             "probability",
@@ -159,6 +159,12 @@ def _judged(probe: Probe, opinion: Opinion, region: Region | None, *, served: bo
             f"{opinion.probability:.4f} in class {probe.risk_class!r}; {limit}; verdict: {verdict}",
         ),
     ]
+
+
+def _likeness(probe: Probe) -> str:
+    if probe.metric is None:
+        return "likeness is the embedder's: the partition has too few entries to teach more"
+    return f"half of the likeness is what {probe.metric.learned_from:,} entries taught"
 
 
 def _near(guards: Guards, asked: Question, neighbour: Neighbour) -> Near:

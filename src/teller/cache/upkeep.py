@@ -22,7 +22,7 @@ from teller.cache.partition import Partition
 from teller.cache.replica import Replica
 from teller.cache.rules import CacheRules
 from teller.errors import BusyError, InputError
-from teller.ports import Clock, Snapshots
+from teller.ports import Clock, Snapshots, Vectors
 from teller.turn import Answer, Value
 
 _BATCH = 5_000  # ids in one event
@@ -30,6 +30,7 @@ _ROOM = 0.98  # of a limit is left filled after an eviction, so that evicting is
 _COMPACT_FROM = 10_000  # events that no longer matter
 _SNAPSHOT_AFTER = 5_000  # events since the last one
 _TRIES = 5
+_READ_AT_ONCE = 500  # entries, in about a millisecond
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,9 +240,7 @@ class Upkeep:
             if shelf.partition.customer is not None or not is_due(size, last):
                 continue
             self._tried[digest] = size
-            entries = self._replica.state.entries
-            rows = sample(entries.where(entries.column("partition") == shelf.place))
-            vectors, answer_ids = shelf.index.vectors(entries.column("id")[rows]), entries.answer_ids(rows)
+            vectors, answer_ids = await self._lesson_of(digest)
             metric = await asyncio.to_thread(learn, vectors, answer_ids, learned_from=size)
             await self._replica.catch_up()
             present = self._replica.state.shelves.get(digest)
@@ -249,6 +248,20 @@ class Upkeep:
                 await self._replica.append([lesson(digest, metric, self._clock.now())])
                 learned += 1
         return learned
+
+    async def _lesson_of(self, digest: bytes) -> tuple[Vectors, list[str]]:
+        """Vectors and answers of a partition's entries, read a few at a time: lookups go on in between."""
+        entries, shelf = self._replica.state.entries, self._replica.state.shelves[digest]
+        ids = entries.column("id")[sample(entries.where(entries.column("partition") == shelf.place))]
+        vectors, answer_ids = [np.zeros((0, shelf.index.dim), dtype=np.float32)], list[str]()
+        for start in range(0, len(ids), _READ_AT_ONCE):
+            state = self._replica.state  # entries may have gone, or been read anew, while others had their turn
+            rows = state.entries.rows_of(ids[start : start + _READ_AT_ONCE])
+            if digest in state.shelves and len(rows):
+                vectors.append(state.shelves[digest].index.vectors(state.entries.column("id")[rows]))
+                answer_ids += state.entries.answer_ids(rows)
+            await asyncio.sleep(0)
+        return np.concatenate(vectors), answer_ids
 
     async def compact(self) -> int:
         """Forget events that no longer matter; gives how many. Other processes may go on meanwhile.
