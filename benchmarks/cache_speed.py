@@ -4,7 +4,7 @@
 
 Every store gets the same made-up vectors (clusters of about 25, as ways of asking the same are), questions of 15 words
 and answers of 200 characters. Embedding costs nothing until the last part. A question is near a stored one and never
-the same text, so that each lookup goes all the way: catching up with the log, exact tier, 24 neighbours, judge. Three
+the same text, so that each lookup goes all the way: catching up with the log, exact tier, 48 neighbours, judge. Three
 ways: `finding` has every entry an answer of its own and judges by values and a threshold only; `full` has the shipped
 judge (guards, verifier, consensus) and one answer for each cluster; `full, lone answers` is its worst case. Times are
 wall times of one thread; `cpu_...` is the time that the process worked, whatever else the machine did.
@@ -55,6 +55,7 @@ from teller.cache.semantic import CacheStore, SemanticCache
 from teller.cache.verdict import Judge, MinSimilarity
 from teller.cache.verifier import Verifier
 from teller.config import Settings
+from teller.engines.blas import multiply_on_one_thread
 from teller.engines.faiss_index import FaissIndex
 from teller.engines.minilm import MiniLm
 from teller.ports import Embedder, Vectors
@@ -77,7 +78,11 @@ class Always:
 
 
 def judge(kind: str) -> Judge:
-    return MinSimilarity(0.999, neighbours=24) if kind == "finding" else CertifiedJudge(Always(), verifier=Verifier())
+    return (
+        MinSimilarity(0.999, neighbours=CertifiedJudge.neighbours)
+        if kind == "finding"
+        else CertifiedJudge(Always(), verifier=Verifier())
+    )
 
 
 def open_cache(home: Path, embedder: Embedder, kind: str) -> tuple[SqliteLog, SemanticCache]:
@@ -420,6 +425,7 @@ def main() -> None:
     parser.add_argument("--first", type=int, default=0, help=argparse.SUPPRESS)
     asked = parser.parse_args()
     faiss.omp_set_num_threads(1)
+    multiply_on_one_thread()  # as the wiring of a bot does
     if asked.write_to:
         asyncio.run(write_to(asked.write_to, asked.kind, asked.first))
     elif asked.open:

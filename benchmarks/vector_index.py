@@ -5,7 +5,7 @@
 One thread. Vectors are made up: clusters of about 25 within themes, as ways of asking the same are; queries are stored
 vectors that were disturbed. Recall is the share of the 12 true nearest neighbours that were found. A million needs 5 GB
 of memory and some minutes; `--hnsw` builds the graph too, which takes minutes for 100,000. `--asks` takes the bank's
-own ways of asking, every 25th of them to ask with, and looks for the 24 nearest, as the cache does.
+own ways of asking, every 25th of them to ask with, and looks for the 48 nearest, as the cache does.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from teller.engines.minilm import MiniLm
 from teller.ports import Vectors
 
 DIM, K, QUERIES, BATCH = 384, 12, 500, 1_000
-K_OF_ASKS, LEFT_OUT = 24, 25
+K_OF_ASKS, LEFT_OUT = 48, 25
 Ids = NDArray[np.int64]
 
 

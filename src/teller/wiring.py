@@ -35,6 +35,7 @@ from teller.engine_wiring import (
     open_transcriber,
     remembering,
 )
+from teller.engines.blas import multiply_on_one_thread
 from teller.errors import EngineUnavailable, StoreError, TellerError
 from teller.observers import Observers
 from teller.orchestrator import Orchestrator
@@ -165,6 +166,7 @@ async def open_bot(
     Raises:
         EngineUnavailable, KnowledgeError, StoreError: if a part that is configured cannot run, saying what to do.
     """
+    multiply_on_one_thread()
     home = open_home(settings.home)
     bank = await asyncio.to_thread(read_bank, settings)
     clock = SystemClock()

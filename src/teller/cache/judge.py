@@ -143,10 +143,11 @@ class CertifiedJudge:
     ) -> Opinion:
         ahead, members = margin(ballots), [near[place] for place in ballots[0].members]
         checks = {"consensus": f"{len(members)} of {len(near)} neighbours, margin {ahead:.2f}"}
-        best, difference = self._passing(asked, members)
+        guarded = members[:_GUARDED]
+        best, difference = self._passing(asked, guarded)
         passed = "no difference found"
-        if difference is not None and (across := indifferent_kinds([self._read(member) for member in members])):
-            best, difference = self._passing(asked, members, across)
+        if difference is not None and (across := indifferent_kinds([self._read(member) for member in guarded])):
+            best, difference = self._passing(asked, guarded, across)
             passed = f"no difference found that matters: the answer was given whatever the {', '.join(sorted(across))}"
         if difference is not None:
             checks[difference.rule] = difference.found
@@ -210,7 +211,7 @@ _FAR = 0.5  # cosine below which a neighbour is not about the same thing
 _SPLIT = 0.2  # margin below which the neighbours speak for different answers
 _MOST_ALIKE = 5.0
 _SURE = 0.98  # probability beyond which a second look would change nothing
-_GUARDED = 24  # nearest ones that the guards may take out as rivals
+_GUARDED = 24  # nearest ones, of an answer and of its rivals, that the guards look at
 _COMPARED = 6  # rivals that a near-copy in doubt is compared with word by word, at a tenth of a millisecond each
 _OTHER = 0.0  # log-odds of the verifier below which two questions do not say the same
 _SAME = 3.0  # log-odds of the verifier from which two questions say the same, though others stand between
