@@ -43,6 +43,7 @@ from teller.cache.verifier import Verifier
 from teller.engines.minilm import MiniLm
 from teller.turn import DataClass, Question
 from teller.values import Catalogue, find_values
+from teller.values.figures import in_figures
 
 LIMIT = 0.01
 BANK = Path(__file__).parents[1] / "src" / "teller" / "data" / "bank"
@@ -73,16 +74,18 @@ def embedded(texts: Sequence[str]) -> Texts:
     home = Path(tempfile.gettempdir()) / "teller-benchmarks"
     home.mkdir(exist_ok=True)
     engine = MiniLm(home)
-    digest = hashlib.sha256("\n".join([engine.name, *texts]).encode()).hexdigest()[:24]
+    names = catalogue()
+    questions = [Question(text, find_values(text, names)) for text in texts]
+    figures = [in_figures(question) for question in questions]
+    digest = hashlib.sha256("\n".join([engine.name, *figures]).encode()).hexdigest()[:24]
     path = home / f"{digest}.npz"
     if not path.exists():
-        rows = [asyncio.run(engine.embed_tokens(text)) for text in texts]
+        rows = [asyncio.run(engine.embed_tokens(text)) for text in figures]
         ends = np.cumsum([0, *(len(tokens) for _, tokens in rows)])
         flat = np.concatenate([tokens for _, tokens in rows]).astype(np.float16)
         np.savez(path, vectors=np.stack([vector for vector, _ in rows]), tokens=flat, ends=ends)
     kept = np.load(path)
-    tokens, ends, names = kept["tokens"], kept["ends"], catalogue()
-    questions = [Question(text, find_values(text, names)) for text in texts]
+    tokens, ends = kept["tokens"], kept["ends"]
     cut = [tokens[start:end].astype(np.float32) for start, end in itertools.pairwise(ends)]
     return Texts(questions, kept["vectors"], cut)
 

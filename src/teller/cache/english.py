@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -31,6 +32,11 @@ class English:
         negators: words that say no.
         denials: words of content that say no as well.
         adverbs: words that may stand anywhere.
+        prepositions: those that a question may turn on.
+        auxiliaries: likewise.
+        shares: words for how many of some.
+        mutual: words for relations that hold both ways.
+        alike: pairs of small words that say the same in each other's place.
         breaks: words that end a phrase that began with "from" or "to".
         times: the words that say when one thing is by another: before it, during it or after it.
         timed: all of those.
@@ -47,6 +53,11 @@ class English:
     negators: frozenset[str]
     denials: frozenset[str]
     adverbs: frozenset[str]
+    prepositions: frozenset[str]
+    auxiliaries: frozenset[str]
+    shares: frozenset[str]
+    mutual: frozenset[str]
+    alike: frozenset[frozenset[str]]
     breaks: frozenset[str]
     times: Mapping[str, frozenset[str]]
     timed: frozenset[str]
@@ -57,6 +68,10 @@ class English:
     quantities: Mapping[str, str]
     how: Mapping[str, str]
     irregular: Mapping[str, str]
+
+    def interchangeable(self, one: str, other: str) -> bool:
+        """Whether two small words say the same in each other's place."""
+        return frozenset((one, other)) in self.alike
 
     def stem(self, word: str) -> str:
         """A word without the endings of number, tense and owner, nearly: "cancelled" and "cancels" are "cancel"."""
@@ -91,7 +106,10 @@ def load_english(bank: Iterable[tuple[str, str]] = ()) -> English:
     twins = [pair for left, right in tables["twins"] for pair in ((left, right), (right, left))]
     words = {name: frozenset(tables[name].split()) for name in _WORDS}
     return English(
-        **{name: words[name] for name in ("small", "negators", "denials", "adverbs", "breaks")},
+        **{name: words[name] for name in _LISTS},
+        alike=frozenset(
+            frozenset(pair) for row in tables["interchangeable"] for pair in itertools.combinations(row.split(), 2)
+        ),
         times=MappingProxyType({name: words[name] for name in ("before", "during", "after")}),
         timed=words["before"] | words["during"] | words["after"] | {"once"},
         opposites=MappingProxyType(opposites),
@@ -104,7 +122,8 @@ def load_english(bank: Iterable[tuple[str, str]] = ()) -> English:
     )
 
 
-_WORDS = ("small", "negators", "denials", "adverbs", "breaks", "before", "during", "after")
+_LISTS = ("small", "negators", "denials", "adverbs", "prepositions", "auxiliaries", "shares", "mutual", "breaks")
+_WORDS = (*_LISTS, "before", "during", "after")
 
 
 def _oppose(opposites: dict[str, dict[str, Turn]], left: list[str], right: list[str], turn: Turn) -> None:

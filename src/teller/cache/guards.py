@@ -15,9 +15,11 @@ from itertools import pairwise
 
 from teller.cache.canonical import canonical_text
 from teller.cache.english import Turn, load_english
+from teller.cache.moves import only_moved
 from teller.cache.reading import Difference, Reading
 from teller.cache.roles import compared_the_other_way, role_difference
 from teller.cache.small_words import modality_difference, time_difference, wording_difference
+from teller.cache.traded import traded_word_difference
 from teller.turn import MissReason, Question, Value, ValueKind
 from teller.values.reading import word_set
 
@@ -69,6 +71,8 @@ _CODE = re.compile(
 )
 _ONCE = re.compile(r"(?<!\bthan )\bonce (?:a|an|per|every|each)\b")  # not "once it has come"
 _COMPARING = frozenset({"more", "most", "less", "least", "fewer"})
+_LESS = frozenset({"less", "least"})
+_BEFORE_NOUNS = frozenset({"a", "an", "the", "my", "your", "our", "his", "her", "their", "this", "that"})
 _PARTICLES = frozenset({"in", "on", "off", "out", "up", "down", "over", "back", "away"})
 # Words that a question of the same content may have or not.
 _LEADING = frozenset(
@@ -81,6 +85,8 @@ _KNOWN_WORDS = 8_192  # whose stems are remembered
 # Values that often only tell the circumstances: "it happened on Monday", "for two of my cards", "while in Spain".
 _OF_CIRCUMSTANCE = frozenset({ValueKind.DATE, ValueKind.TIME, ValueKind.DURATION, ValueKind.COUNT, ValueKind.PLACE})
 _ROWS_OF_KIND = {"country": ValueKind.PLACE, "city": ValueKind.PLACE, "day_part": ValueKind.TIME}
+_MOST_TURNED = 2  # words of a question that its opposites may stand for
+_LARGE = 3  # digits from which a number without a unit may be an amount of money
 _ENOUGH_VALUES = 4  # with three, answers of a middling margin were right in 92 to 97 % (docs/decisions.md)
 _BEING = frozenset({"is", "are", "was", "were", "does", "did"})
 _HELPING = frozenset({"do", "have", "has", "can", "could", "will", "would", "should"})
@@ -159,7 +165,28 @@ class Guards:
             or time_difference(asked, stored, self._english)
             or role_difference(asked, stored, self._english)
             or wording_difference(asked, stored, self._english)
+            or traded_word_difference(asked, stored, self._english)
         )
+
+    def proves_same(self, asked: Reading, stored: Reading) -> bool:
+        """Whether two questions between which `difference` finds none are the same by their words.
+
+        As in a phrase that stands elsewhere, or where two turns make up for each other: "is oak harder than pine" and
+        "is pine softer than oak", "how can I be more hopeful" and "how can I be less hopeless".
+        """
+        here, there = Counter(asked.words), Counter(stored.words)
+        left, other = frozenset(here - there), frozenset(there - here)
+        if not left and not other:
+            return asked.words == stored.words or only_moved(asked, stored, self._english)
+        if len(left) > _MOST_TURNED or len(other) > _MOST_TURNED:
+            return False
+        traded = self._traded(left, other)
+        turned = {word for found, turn in traded if turn is not Turn.ACTION for word in found.split(" against ")}
+        if not turned or not (left | other) - turned <= self._english.negators:
+            return False
+        compared = "than" in asked.bag and "than" in stored.bag
+        way = compared and compared_the_other_way(asked, stored, self._english)
+        return (len(traded) + asked.negations + stored.negations + way) % 2 == 0
 
     def _contrasts(self, line: str, bag: frozenset[str]) -> frozenset[tuple[str, int | str]]:
         known = self._english.contrasts
@@ -202,7 +229,11 @@ class Guards:
             turns.append(f"{asked.bound} against {stored.bound}")
         if _negated_question(asked) != _negated_question(stored):
             return _turned(["a question with not against one without"])
-        traded = self._traded(asked.bag - stored.bag, stored.bag - asked.bag)
+        traded = [
+            (found, turn)
+            for found, turn in self._traded(asked.bag - stored.bag, stored.bag - asked.bag)
+            if turn is Turn.ACTION or not _lessened(asked, stored, found)
+        ]
         phrase = "" if traded else self._opposite_phrase(asked, stored)
         told = [found for found, turn in traded if turn is Turn.ACTION] or [phrase] * bool(phrase)
         states = [found for found, turn in traded if turn is Turn.STATE]
@@ -263,10 +294,23 @@ class Guards:
         for word in bag & self._verbs:
             at = words.index(word)
             for phrase, rest in self._by_verb[word].items():
-                particles = [other for other in words[at + 1 :] if other in _PARTICLES]
+                particles = [
+                    other
+                    for beside, (other, after) in enumerate(pairwise([*words[at + 1 :], ""]))
+                    if other in _PARTICLES and (not beside or after not in _BEFORE_NOUNS)
+                ]
                 if particles[: len(rest)] == rest:
                     found.append(phrase)
         return frozenset(found) if found else _NONE
+
+
+def _lessened(asked: Reading, stored: Reading, found: str) -> bool:
+    """Whether "less" or "least" before one of two opposites makes them the same: "least expensive", "cheapest"."""
+    before = [
+        {degree for degree, word in pairwise(reading.words) if word == side} & _COMPARING
+        for reading, side in zip((asked, stored), found.split(" against "), strict=True)
+    ]
+    return any(one and one <= _LESS and not other for one, other in (before, before[::-1]))
 
 
 def _negated_question(reading: Reading) -> bool:
@@ -330,8 +374,20 @@ def _value_difference(asked: Reading, stored: Reading, indifferent: frozenset[Va
     here, there = _values(asked, stored, indifferent), _values(stored, asked, indifferent)
     if here == there:
         return None
-    found = f"{_listed(here - there)} against {_listed(there - here)}"
-    return Difference("values", MissReason.VALUES_DIFFER, found)
+    left, other = here - there, there - here
+    if _in_money(left, other) == _in_money(other, left):
+        return None
+    return Difference("values", MissReason.VALUES_DIFFER, f"{_listed(left)} against {_listed(other)}")
+
+
+def _in_money(values: Counter[_Said], other: Counter[_Said]) -> Counter[_Said]:
+    """With large bare numbers as amounts of money where the other side has just that: "a quarter of a million"."""
+    amounts = {canonical.partition(".")[0]: canonical for kind, canonical in other if kind is ValueKind.MONEY}
+    found = Counter[_Said]()
+    for (kind, canonical), count in values.items():
+        bare = kind is ValueKind.COUNT and len(canonical) >= _LARGE and canonical in amounts
+        found[(ValueKind.MONEY, amounts[canonical]) if bare else (kind, canonical)] += count
+    return found
 
 
 def _values(reading: Reading, other: Reading, indifferent: frozenset[ValueKind]) -> Counter[_Said]:
@@ -357,7 +413,7 @@ def _said(kind: ValueKind, canonical: str) -> _Said:
 def _said_in_words(value: Value, other: frozenset[str]) -> bool:
     """Whether the other side says it in words that are no value there: a name, "twice", "both", "a" for "one"."""
     if value.kind is ValueKind.PERSON:
-        return other.issuperset(value.canonical.split())
+        return all(word in other or f"{word}'s" in other for word in value.canonical.split())
     if value.kind is not ValueKind.COUNT:
         return False
     if value.canonical == "1":

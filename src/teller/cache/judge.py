@@ -195,8 +195,8 @@ class CertifiedJudge:
         return self._reading(Question(neighbour.question, neighbour.values))
 
     def _alike(self, asked: Reading, words: Floats | None, stored: Reading, best: Neighbour) -> float:
-        """The verifier's log-odds, within limits; unlike where it cannot see both, very alike for equal words."""
-        if asked.words == stored.words:
+        """The verifier's log-odds, within limits; unlike where it cannot see both, very alike where rules prove it."""
+        if self._guards.proves_same(asked, stored):
             return _MOST_ALIKE
         if self._verifier is None or words is None or not best.sketch or not len(words):
             return -_MOST_ALIKE
@@ -205,7 +205,7 @@ class CertifiedJudge:
         return max(-_MOST_ALIKE, min(_MOST_ALIKE, alike))
 
 
-_VERSION = "consensus-5"
+_VERSION = "consensus-6"
 _KNOWN_QUESTIONS = 16_384  # of a kilobyte and a half each
 _FAR = 0.5  # cosine below which a neighbour is not about the same thing
 _SPLIT = 0.2  # margin below which the neighbours speak for different answers

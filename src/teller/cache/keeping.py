@@ -14,6 +14,7 @@ from teller.cache.rules import CacheRules, Offered, Outcome, is_trusted
 from teller.cache.verdict import Judge
 from teller.ports import Clock, Embedder, Vectors
 from teller.turn import Answer, DataClass, Question, Scope
+from teller.values.figures import in_figures
 
 _KNOWN_PARTITIONS = 8_192
 
@@ -54,8 +55,8 @@ class Reader:
             EngineError: if the embedder fails.
         """
         if self.judge.wants_tokens:
-            return await self._embedder.embed_tokens(question.text)
-        return (await self._embedder.embed([question.text]))[0], None
+            return await self._embedder.embed_tokens(in_figures(question))
+        return (await self._embedder.embed([in_figures(question)]))[0], None
 
     async def read_all(self, questions: Sequence[Question]) -> list[tuple[Vectors, Vectors | None]]:
         """`read` of many, together where that is possible.
@@ -65,7 +66,7 @@ class Reader:
         """
         if self.judge.wants_tokens:
             return [await self.read(question) for question in questions]
-        vectors = await self._embedder.embed([question.text for question in questions])
+        vectors = await self._embedder.embed([in_figures(question) for question in questions])
         return [(vector, None) for vector in vectors]
 
 

@@ -20,6 +20,7 @@ from teller.cache.verdict import Judge
 from teller.errors import InputError, StoreCorrupt
 from teller.ports import CacheLog, Clock, Embedder, Event, Vectors
 from teller.turn import Question
+from teller.values.figures import in_figures
 
 _BATCH = 256
 
@@ -136,9 +137,9 @@ async def _embedded(puts: Sequence[Put], embedder: Embedder, judge: Judge, told:
         part = puts[start : start + _BATCH]
         pairs: list[tuple[Vectors, Vectors | None]]
         if judge.wants_tokens:
-            pairs = [await embedder.embed_tokens(put.question.text) for put in part]
+            pairs = [await embedder.embed_tokens(in_figures(put.question)) for put in part]
         else:
-            pairs = [(vector, None) for vector in await embedder.embed([put.question.text for put in part])]
+            pairs = [(vector, None) for vector in await embedder.embed([in_figures(put.question) for put in part])]
         found += [
             replace(put, vector=vector, judge=judge.name, sketch=judge.sketch(put.question, vector, tokens))
             for put, (vector, tokens) in zip(part, pairs, strict=True)

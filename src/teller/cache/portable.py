@@ -22,6 +22,7 @@ from teller.cache.verdict import Judge
 from teller.errors import InputError, KnowledgeError
 from teller.ports import CacheLog, Embedder
 from teller.turn import Answer, DataClass, Question
+from teller.values.figures import in_figures
 
 _MAX_LINE = 200_000  # characters
 _BATCH = 256
@@ -129,7 +130,7 @@ async def _write(batch: Sequence[Carried], log: CacheLog, embedder: Embedder, ju
     partitions = {one.partition.digest: one.partition for one in batch}
     events = [write(Kind.PARTITION, now, **partition.parts()) for partition in partitions.values()]
     for one in batch:
-        vector, tokens = await embedder.embed_tokens(one.question.text)
+        vector, tokens = await embedder.embed_tokens(in_figures(one.question))
         put = Put(
             one.partition.digest,
             one.question,

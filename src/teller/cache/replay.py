@@ -27,6 +27,7 @@ from teller.cache.verdict import Accept, Neighbour, Probe
 from teller.errors import InputError, KnowledgeError
 from teller.ports import Embedder, VectorIndex, Vectors
 from teller.turn import DataClass, Question
+from teller.values.figures import in_figures
 
 _MAX_LABELLED = 200_000  # vectors of so many take 300 MB
 
@@ -99,7 +100,7 @@ async def replay(
         if exact in shelf.stored:
             found.exact += 1
             continue
-        vector, tokens = await embedder.embed_tokens(one.question.text)
+        vector, tokens = await embedder.embed_tokens(in_figures(one.question))
         near = shelf.near(vector)
         if near:
             risk_class = near[0].data_class.value

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from teller.cache.english import English
+from teller.cache.moves import only_moved
 from teller.cache.reading import Difference, Reading
 from teller.turn import MissReason
 
@@ -67,9 +68,21 @@ def role_difference(asked: Reading, stored: Reading, english: English) -> Differ
         people = [[word in _SHE for word in reading.words if word in _HE_OR_SHE] for reading in (asked, stored)]
         if people[0] != people[1]:
             return Difference("pronouns", MissReason.ROLES_DIFFER, "he against she")
+    if _is_done_to(asked, stored) or _is_done_to(stored, asked):
+        return Difference("roles", MissReason.ROLES_DIFFER, "what somebody does against what is done to them")
     if _swapped(asked, stored, english, same_ends=here[2] == there[2] != set()):
         return Difference("roles", MissReason.ROLES_DIFFER, "who does it against whom it is done to")
     return None
+
+
+def _is_done_to(one: Reading, other: Reading) -> bool:
+    """Whether a question has a "was" more than the other, between a person and what was done: "that I was sent"."""
+    if len(one.words) != len(other.words) + 1 or _BE.isdisjoint(one.bag):
+        return False
+    at = next((at for at, (here, there) in enumerate(zip(one.words, other.words, strict=False)) if here != there), None)
+    if at is None or not at or one.words[at] not in _BE or one.words[at + 1 :] != other.words[at:]:
+        return False
+    return one.words[at - 1] in _PRONOUNS and bool(_PARTICIPLE.match(one.words[at + 1]))
 
 
 def compared_the_other_way(asked: Reading, stored: Reading, english: English) -> bool:
@@ -96,6 +109,8 @@ def _swapped(asked: Reading, stored: Reading, english: English, *, same_ends: bo
     if other:
         return not _does(asked.words, other)
     if "than" in asked.bag or "than" in stored.bag or asked.core != stored.core:
+        return False
+    if only_moved(asked, stored, english):
         return False
     here, there = _unlisted(asked, english), _unlisted(stored, english)
     if sorted(here) != sorted(there) or (same_ends and "from" in asked.bag and "from" in stored.bag):

@@ -29,12 +29,14 @@ _USED_TO = re.compile(
 )
 _WILL = re.compile(r"\b(?:will|shall)\b(?! not\b)|\b(?:going|about) to\b|\bgonna\b")
 _DONE = re.compile(
-    r"\b(?:did|was|were|had|been|already)\b|\b(?<!to )(?:has|have) (?:\w+ ){0,3}?\w+(?:ed|en|nt|ne|wn)\b"
+    r"\b(?:did|was|were|had|been|already)\b|\b(?<!to )(?:has|have) (?:\w+ ){0,5}?\w+(?:ed|en|nt|ne|wn)\b"
 )
 _NOT_ALL = frozenset({("not", "all"), ("not", "every"), ("not", "everyone"), ("not", "everything")})
 _SOMEBODY_IS = re.compile(r"\b(?:he|she|they) (?:is|are|was|were)\b|\b(?:is|are|was|were) (?:he|she|they)\b")
 _ENDED = re.compile(r"(?:ed|ing|en)$")
 _MEANT = re.compile(r"\b(?:was|were) (?:going|about|planning) to\b")
+_OWN = word_set("i me my we us our you your")  # of whom what will be is mostly asked as what is
+_ARTICLES = word_set("a the my his her this")
 _NOT_GONE = frozenset({"to come", "now", "meant"})
 _STATING = frozenset({"i", "we", "they", "he", "she", "you"})
 _ONCE = re.compile(r"\bonce (?:i|we|you|he|she|it|they|my|the)\b")
@@ -89,6 +91,8 @@ def time_difference(asked: Reading, stored: Reading, english: English) -> Differ
     once = _used_to(asked)
     if once != _used_to(stored) and not (same and _tense(stored if once else asked, english) == "gone"):
         return Difference("time", MissReason.POLARITY_DIFFERS, "once against now")
+    if same and _foretells(asked) != _foretells(stored) and _OWN.isdisjoint(asked.bag | stored.bag):
+        return Difference("time", MissReason.POLARITY_DIFFERS, "now against to come")
     if same and {_is_something(asked), _is_something(stored)} == {"is", "was"}:
         return Difference("time", MissReason.POLARITY_DIFFERS, "once against now")
     if same and (tenses := {_tense(asked, english), _tense(stored, english)}) & _NOT_GONE and "gone" in tenses:
@@ -147,6 +151,12 @@ def wording_difference(asked: Reading, stored: Reading, english: English) -> Dif
 
 def _used_to(reading: Reading) -> bool:
     return ("used" in reading.bag or "use" in reading.bag) and bool(_USED_TO.search(" ".join(reading.words)))
+
+
+def _foretells(reading: Reading) -> bool:
+    return "will" in reading.bag and any(
+        word == "will" and before not in _ARTICLES for before, word in pairwise(["", *reading.words])
+    )
 
 
 def _relation(reading: Reading, english: English) -> str:

@@ -1,9 +1,9 @@
 """Pairs of questions that mean the same, and of questions that are alike and do not: made, not collected.
 
 A *frame* is a meaning with slots and several ways of saying it (`frames.toml`). Same pair: one meaning said in two
-ways, dressed with what people put around a question. Different pair: a slot filled otherwise, a word of the frame
-traded for one that changes the request, a part left out, or a neighbouring frame. General and banking frames stand side
-by side, so that the verifier learns what changes a meaning and not a bank's vocabulary.
+ways, dressed with what people put around a question. Different pair: a slot filled otherwise or with a modifier more, a
+word of the frame traded for one that changes the request, a part left out, or a neighbouring frame. General and banking
+frames stand side by side, so that the verifier learns what changes a meaning and not a bank's vocabulary.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ _SLOT = re.compile(r"\{([a-z]+)(\d?)(?::(\d))?\}")
 _PART = re.compile(
     r",? ?(?:in|to|between|from|on|with|by|for)? ?(?:the )?\{(?:place|when|channel|period|city)\}(?: branch)?"
 )
+_TABLES = frozenset({"trades", "modified", "modifiers"})  # what is not written between bars alone
 _FORMS = frozenset({"pverb", "tverb", "trade"})
 _SPOKEN = (
     ("do not", "don't"),
@@ -34,7 +35,14 @@ _SPOKEN = (
     ("have to", "need to"),
     ("how do I", "how can I"),
     ("is it possible to", "can I"),
+    ("what's", "whats"),
+    ("where is", "wheres"),
+    ("how is", "hows"),
+    ("don't", "dont"),
+    ("isn't", "isnt"),
 )
+_SAME_MODIFIED = 0.15  # of pairs that mean the same, so that a modifier alone tells nothing
+_ADDED = 0.6  # of pairs with another modifier, those where one side has none
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +64,14 @@ def make_pairs(count: int, *, seed: int, held_out: bool = False) -> Iterator[Pai
         held_out: draw from every sixth frame instead of from the others.
     """
     grammar = _Grammar(seed, held_out=held_out)
-    makers = (*[grammar.same] * 4, grammar.other_filler, grammar.other_filler, grammar.other_words, grammar.other_frame)
+    others = (
+        grammar.other_filler,
+        grammar.other_filler,
+        grammar.other_words,
+        grammar.other_frame,
+        grammar.other_modifier,
+    )
+    makers = (*[grammar.same] * len(others), *others)
     for number in range(count):
         pair = makers[number % len(makers)]()
         if pair and pair.first.lower() != pair.second.lower():
@@ -71,7 +86,9 @@ class _Grammar:
             name: [names.strip().split("/") for names in row.replace("\n", " ").split(",")]
             for name, row in tables["slots"].items()
         }
-        self._dress = {name: row.split("|") for name, row in tables["dress"].items() if name != "trades"}
+        self._dress = {name: row.split("|") for name, row in tables["dress"].items() if name not in _TABLES}
+        self._modified = frozenset(tables["dress"]["modified"].split())
+        self._modifiers = [word.strip() for word in tables["dress"]["modifiers"].replace("\n", " ").split(",")]
         trades = [trade.strip().split("|") for trade in tables["dress"]["trades"].replace("\n", " ").split(";")]
         self._trades = [(here, there) for pair in trades for here, there in (pair, pair[::-1])]
         lines = tables["frames"]["lines"].strip().splitlines()
@@ -82,13 +99,15 @@ class _Grammar:
         ways, filled = self.meaning()
         first, second = self.rng.choice(ways), self.rng.choice(ways)
         kind = "said otherwise" if first != second else "dressed"
+        if slot := self._noun(first) if self.rng.random() < _SAME_MODIFIED else None:
+            filled = self._with_modifier(filled, slot, self.rng.choice(self._modifiers))
         return Pair(self.asked(first, filled), self.asked(second, filled), same=True, kind=kind)
 
     def other_filler(self) -> Pair | None:
         """One slot filled otherwise."""
         ways, filled = self.meaning()
         first = self.rng.choice(ways)
-        here = sorted({(name, copy) for name, copy, _ in _SLOT.findall(first)})
+        here = self._slots_of(first)
         if not here:
             return None
         slot = self.rng.choice(here)
@@ -109,6 +128,31 @@ class _Grammar:
         here, there = self.rng.choice(possible)
         other = re.sub(rf"(?<!\{{)\b{here}\b(?!\}})", there, way, count=1)
         return Pair(self.asked(way, filled), self.asked(other, filled), same=False, kind="other words")
+
+    def other_modifier(self) -> Pair | None:
+        """A thing, and that thing of a certain kind; or of two kinds."""
+        ways, filled = self.meaning()
+        first = self.rng.choice(ways)
+        slot = self._noun(first)
+        if slot is None:
+            return None
+        one, other = self.rng.sample(self._modifiers, 2)
+        here = filled if self.rng.random() < _ADDED else self._with_modifier(filled, slot, other)
+        there = self._with_modifier(filled, slot, one)
+        second = (
+            first if self.rng.random() < 0.7 else self.rng.choice([way for way in ways if slot in self._slots_of(way)])
+        )
+        return Pair(self.asked(first, here), self.asked(second, there), same=False, kind="other modifier")
+
+    def _noun(self, way: str) -> Slot | None:
+        slots = [slot for slot in self._slots_of(way) if slot[0] in self._modified]
+        return self.rng.choice(slots) if slots else None
+
+    def _slots_of(self, way: str) -> list[Slot]:
+        return sorted({(name, copy) for name, copy, _ in _SLOT.findall(way)})
+
+    def _with_modifier(self, filled: Filled, slot: Slot, modifier: str) -> Filled:
+        return {**filled, slot: [f"{modifier} {name}" for name in filled[slot]]}
 
     def other_frame(self) -> Pair | None:
         """Another request about the same things."""
@@ -163,8 +207,9 @@ class _Grammar:
         for written, spoken in _SPOKEN:
             if written in text and chance() < 0.3:
                 text = text.replace(written, spoken)
-        if chance() < 0.15:
-            text = self._slipped(text)
+        for most in (0.2, 0.07):
+            if chance() < most:
+                text = self._slipped(text)
         return text + "?" if chance() < 0.5 else text
 
     def _slipped(self, text: str) -> str:
