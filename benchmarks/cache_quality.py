@@ -146,7 +146,9 @@ class Store:
         return self._rows[row][1]
 
 
-def stream(texts: Texts, labels: Sequence[str], order: Sequence[int], limit: float) -> dict[str, Any]:
+def stream(
+    texts: Texts, labels: Sequence[str], order: Sequence[int], limit: float, *, keep_hits: bool = False
+) -> dict[str, Any]:
     """Teller on a stream, setting its own limit as it goes."""
     regions = LiveRegions(max_false_hits=limit)
     judge = judge_with(regions)
@@ -170,8 +172,10 @@ def stream(texts: Texts, labels: Sequence[str], order: Sequence[int], limit: flo
                 for count in (tally, quarter):
                     count.hits += 1
                     count.wrong += not right
-                continue
-            tally.misses[verdict.reason] = tally.misses.get(verdict.reason, 0) + 1
+                if not keep_hits:
+                    continue
+            else:
+                tally.misses[verdict.reason] = tally.misses.get(verdict.reason, 0) + 1
         store.add(place, labels[place])
     return tally.report(
         misses=tally.misses,
@@ -319,8 +323,13 @@ def run_stream(args: argparse.Namespace) -> dict[str, Any]:
     texts = embedded(asked) if args.limit is None else embedded([asked[at] for at in order])
     labels = labels if args.limit is None else [labels[at] for at in order]
     order = order if args.limit is None else list(range(len(order)))
-    rivals = {} if args.no_rivals else rivals_on_stream(texts.vectors, labels, order, args.max_false_hits)
-    return {"teller": stream(texts, labels, order, args.max_false_hits), "rivals": rivals}
+    rivals = (
+        {}
+        if args.no_rivals
+        else rivals_on_stream(texts.vectors, labels, order, args.max_false_hits, keep_hits=args.keep_hits)
+    )
+    ours = stream(texts, labels, order, args.max_false_hits, keep_hits=args.keep_hits)
+    return {"teller": ours, "rivals": rivals}
 
 
 def run_pairs(args: argparse.Namespace) -> dict[str, Any]:
@@ -357,6 +366,11 @@ def main() -> None:
     ask.add_argument("--limit", type=int, help="use only so many questions")
     ask.add_argument("--max-false-hits", type=float, default=LIMIT)
     ask.add_argument("--no-rivals", action="store_true")
+    ask.add_argument(
+        "--keep-hits",
+        action="store_true",
+        help="hits join the store too, with their own label: what somebody who checks every hit would have",
+    )
     ask.set_defaults(run=run_stream)
     two = modes.add_parser("pairs")
     two.add_argument("--data", required=True)

@@ -52,7 +52,13 @@ def vote_of_12(similarities: NDArray[np.float32], labels: NDArray[np.int64]) -> 
 
 
 def replay(
-    vectors: NDArray[np.float32], labels: NDArray[np.int64], order: Sequence[int], rule: Rule, least: float
+    vectors: NDArray[np.float32],
+    labels: NDArray[np.int64],
+    order: Sequence[int],
+    rule: Rule,
+    least: float,
+    *,
+    keep_hits: bool = False,
 ) -> Tally:
     """A rule that serves from some score up, on the same stream."""
     held, owned, count, tally = np.zeros_like(vectors), np.zeros_like(labels), 0, Tally()
@@ -63,7 +69,8 @@ def replay(
             if score >= least:
                 tally.hits += 1
                 tally.wrong += int(label != labels[place])
-                continue
+                if not keep_hits:
+                    continue
         held[count], owned[count] = vectors[place], labels[place]
         count += 1
     return tally
@@ -115,15 +122,17 @@ def _sure(seen: Sequence[tuple[float, bool]], cosine: float) -> float:
 
 
 def rivals_on_stream(
-    vectors: NDArray[np.float32], names: Sequence[str], order: Sequence[int], limit: float
+    vectors: NDArray[np.float32], names: Sequence[str], order: Sequence[int], limit: float, *, keep_hits: bool = False
 ) -> dict[str, Any]:
     """Every rival at its default, and the best that hindsight finds for its kind under the limit."""
     ids = {name: at for at, name in enumerate(dict.fromkeys(names))}
     labels = np.array([ids[name] for name in names])
-    swept = {least: replay(vectors, labels, order, nearest, least) for least in sorted({*SWEEP, *STATIC.values()})}
+    both = {"keep_hits": keep_hits}
+    least_ones = sorted({*SWEEP, *STATIC.values()})
+    swept = {least: replay(vectors, labels, order, nearest, least, **both) for least in least_ones}
     found: dict[str, Any] = {name: swept[least].report(threshold=least) for name, least in STATIC.items()}
     found["best static threshold"] = _best(swept, limit)
-    votes = {least: replay(vectors, labels, order, vote_of_12, least) for least in VOTES}
+    votes = {least: replay(vectors, labels, order, vote_of_12, least, **both) for least in VOTES}
     found["plain vote of 12, best"] = _best(votes, limit)
     found["learned per entry (vcache)"] = learned_per_entry(vectors, labels, order, limit).report(delta=limit)
     return found

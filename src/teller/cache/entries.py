@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from teller.cache.arena import Arena
 from teller.cache.canonical import exact_key, exact_text
-from teller.cache.events import Manner, Record, answer_head, count_at, manner_in, manner_out, unpack_answer, unpack_text
+from teller.cache.events import Manner, Record, answer_head, manner_in, manner_out, unpack_answer, unpack_text
 from teller.cache.keytable import KeyTable
 from teller.errors import StoreCorrupt
 from teller.turn import Answer, DataClass, Question, Source, Value
@@ -204,7 +204,7 @@ class Entries:
 
     def asked(self, rows: Rows) -> list[Unread]:
         """What was asked for live rows; good for as long as it is held."""
-        return [Unread(self._texts.get(place)) for place in self._columns["text"][rows].tolist()]
+        return [Unread(record) for record in self._texts.get_all(self._columns["text"][rows].tolist())]
 
     def answer(self, row: int) -> Answer:
         """The answer of a live row."""
@@ -213,13 +213,9 @@ class Entries:
 
     def answer_ids(self, rows: Rows) -> list[str]:
         """The answers' ids of live rows."""
-        within, at = self._answers.within, self._answer_at
-        found = []
-        for place in self._columns["answer"][rows].tolist():
-            block, start, _ = within(at[place])
-            end = start + 3 + count_at(block, start)
-            found.append(block[start + 3 : end].decode("utf-8", "surrogatepass"))
-        return found
+        at = self._answer_at
+        heads = self._answers.get_heads([at[place] for place in self._columns["answer"][rows].tolist()])
+        return [head.decode("utf-8", "surrogatepass") for head in heads]
 
     def accuracy(self, rows: Rows | int) -> NDArray[np.float64]:
         """Posterior mean of the share of right hits, from a Beta(1, 1) prior and the checks so far."""
