@@ -88,11 +88,30 @@ class Words(Verifier):
 @pytest.mark.parametrize(("same", "is_served"), [(1, True), (2, False)])
 def test_a_near_copy_among_rivals_is_served_when_they_say_something_else(same, is_served):
     judge = CertifiedJudge(Fixed(), verifier=Words())
-    animals = ("cat", "dog", "owl", "pig", "rat", "hen")
-    stored = [(Question(f"is the {animal} on the sofa"), animal) for animal in animals]
+    animals = ("the cat", "that cat", "the owl", "the pig", "the rat", "the hen")
+    stored = [(Question(f"is {animal} on the sofa"), animal) for animal in animals]
     sketches = [bytes([at < same]) for at in range(len(stored))]
     asked = Question("is the cat truly on the sofa")
     found = probe(asked, stored, np.zeros((3, DIM), np.float32), sketches)
     near = tuple(n._replace(similarity=0.97 if at < same else 0.93) for at, n in enumerate(found.neighbours))
 
     assert isinstance(judge.judge(replace(found, neighbours=near)), Accept) is is_served
+
+
+@pytest.mark.parametrize(
+    ("asked", "times", "is_served"),
+    [
+        ("how do I mend a leather coat", 1, False),
+        ("how do I mend a suede boat", 1, False),
+        ("how do I repair a suede coat", 1, True),
+        ("how do I mend my suede coat please", 1, True),
+        ("how do I mend a torn suede coat", 1, False),
+        ("how do I mend a torn suede coat", 6, True),
+    ],
+)
+def test_a_word_traded_or_added_takes_an_answer_that_was_given_more_than_once(asked, times, is_served):
+    judge = CertifiedJudge(Fixed(), verifier=Words())
+    stored = [(Question(f"how do I mend a suede coat{' please' * at}"), "sew") for at in range(times)]
+    found = probe(Question(asked), stored, np.zeros((3, DIM), np.float32), [b"\1"] * times)
+
+    assert isinstance(judge.judge(found), Accept) is is_served

@@ -12,6 +12,7 @@ from types import MappingProxyType
 
 from teller.values.names import GIVEN_NAMES
 
+_NO_ROWS: frozenset[int] = frozenset()
 _DOUBLED = frozenset("bdglmnprt")  # "cancelled", "stopping"; then "call" is "cal" too
 
 
@@ -37,6 +38,7 @@ class English:
         shares: words for how many of some.
         mutual: words for relations that hold both ways.
         alike: pairs of small words that say the same in each other's place.
+        same: of a word's stem, or those of a phrase, the rows of words for one thing that it is in.
         breaks: words that end a phrase that began with "from" or "to".
         times: the words that say when one thing is by another: before it, during it or after it.
         timed: all of those.
@@ -58,6 +60,7 @@ class English:
     shares: frozenset[str]
     mutual: frozenset[str]
     alike: frozenset[frozenset[str]]
+    same: Mapping[str, frozenset[int]]
     breaks: frozenset[str]
     times: Mapping[str, frozenset[str]]
     timed: frozenset[str]
@@ -75,18 +78,26 @@ class English:
 
     def stem(self, word: str) -> str:
         """A word without the endings of number, tense and owner, nearly: "cancelled" and "cancels" are "cancel"."""
-        word = word.removesuffix("'s").removesuffix("'")
-        if (base := self.irregular.get(word)) is not None:
-            word = base
-        elif len(word) > 3 and word.endswith("ies"):
-            word = word[:-3] + "y"
-        elif len(word) > 3 and word.endswith("s") and not word.endswith(("ss", "us", "is")):
-            word = word[:-1]
-        elif len(word) > 4 and word.endswith(("ed", "ing")):
-            word = word[:-2] if word.endswith("ed") else word[:-3]
-        if len(word) > 3 and word[-1] == word[-2] and word[-1] in _DOUBLED:
-            return word[:-1]
-        return word[:-1] if len(word) > 3 and word.endswith("e") else word
+        return _stem(word, self.irregular)
+
+    def one_thing(self, one: str, other: str) -> bool:
+        """Whether two stems, or phrases of stems, are of words for one thing."""
+        return not self.same.get(one, _NO_ROWS).isdisjoint(self.same.get(other, _NO_ROWS))
+
+
+def _stem(word: str, irregular: Mapping[str, str]) -> str:
+    word = word.removesuffix("'s").removesuffix("'")
+    if (base := irregular.get(word)) is not None:
+        word = base
+    elif len(word) > 3 and word.endswith("ies"):
+        word = word[:-3] + "y"
+    elif len(word) > 3 and word.endswith("s") and not word.endswith(("ss", "us", "is")):
+        word = word[:-1]
+    elif len(word) > 4 and word.endswith(("ed", "ing")):
+        word = word[:-2] if word.endswith("ed") else word[:-3]
+    if len(word) > 3 and word[-1] == word[-2] and word[-1] in _DOUBLED:
+        return word[:-1]
+    return word[:-1] if len(word) > 3 and word.endswith("e") else word
 
 
 def load_english(bank: Iterable[tuple[str, str]] = ()) -> English:
@@ -105,11 +116,13 @@ def load_english(bank: Iterable[tuple[str, str]] = ()) -> English:
             phrasal.setdefault(other, set()).add(one)
     twins = [pair for left, right in tables["twins"] for pair in ((left, right), (right, left))]
     words = {name: frozenset(tables[name].split()) for name in _WORDS}
+    irregular = _by_word(tables["irregular"])
     return English(
         **{name: words[name] for name in _LISTS},
         alike=frozenset(
             frozenset(pair) for row in tables["interchangeable"] for pair in itertools.combinations(row.split(), 2)
         ),
+        same=MappingProxyType(_rows_of_stems(tables["same"], irregular)),
         times=MappingProxyType({name: words[name] for name in ("before", "during", "after")}),
         timed=words["before"] | words["during"] | words["after"] | {"once"},
         opposites=MappingProxyType(opposites),
@@ -118,7 +131,7 @@ def load_english(bank: Iterable[tuple[str, str]] = ()) -> English:
         contrasts=MappingProxyType(_contrasts({**tables["contrasts"], "given name": "|".join(sorted(GIVEN_NAMES))})),
         quantities=MappingProxyType(_by_word(tables["quantities"])),
         how=MappingProxyType(_by_word(tables["how"])),
-        irregular=MappingProxyType(_by_word(tables["irregular"])),
+        irregular=MappingProxyType(irregular),
     )
 
 
@@ -132,6 +145,15 @@ def _oppose(opposites: dict[str, dict[str, Turn]], left: list[str], right: list[
             known = opposites.setdefault(word, {})
             for other in there:
                 known.setdefault(other, turn)
+
+
+def _rows_of_stems(rows: Iterable[str], irregular: Mapping[str, str]) -> dict[str, frozenset[int]]:
+    found: dict[str, set[int]] = {}
+    for at, row in enumerate(rows):
+        for word in row.split():
+            phrase = " ".join(_stem(part, irregular) for part in word.split("_"))
+            found.setdefault(phrase, set()).add(at)
+    return {stem: frozenset(at) for stem, at in found.items()}
 
 
 def _by_word(table: Mapping[str, str]) -> dict[str, str]:

@@ -19,7 +19,7 @@ from teller.cache.moves import only_moved
 from teller.cache.reading import Difference, Reading
 from teller.cache.roles import compared_the_other_way, role_difference
 from teller.cache.small_words import modality_difference, time_difference, wording_difference
-from teller.cache.traded import traded_word_difference
+from teller.cache.traded import leaves_open, traded_word_difference
 from teller.turn import MissReason, Question, Value, ValueKind
 from teller.values.reading import word_set
 
@@ -187,6 +187,10 @@ class Guards:
         compared = "than" in asked.bag and "than" in stored.bag
         way = compared and compared_the_other_way(asked, stored, self._english)
         return (len(traded) + asked.negations + stored.negations + way) % 2 == 0
+
+    def leaves_open(self, asked: Reading, stored: Reading) -> bool:
+        """Whether so little differs that it may be all that matters, and no table knows it for the same."""
+        return leaves_open(asked, stored, self._english)
 
     def _contrasts(self, line: str, bag: frozenset[str]) -> frozenset[tuple[str, int | str]]:
         known = self._english.contrasts

@@ -202,6 +202,8 @@ class CertifiedJudge:
             return -_MOST_ALIKE
         facts = pair_facts(asked, stored, best.similarity)
         alike = self._verifier.log_odds(words, self._verifier.unsketch(best.sketch), facts)
+        if alike > _OPEN and self._guards.leaves_open(asked, stored):
+            return _OPEN
         return max(-_MOST_ALIKE, min(_MOST_ALIKE, alike))
 
 
@@ -213,6 +215,7 @@ _MOST_ALIKE = 5.0
 _SURE = 0.98  # probability beyond which a second look would change nothing
 _GUARDED = 24  # nearest ones, of an answer and of its rivals, that the guards look at
 _COMPARED = 6  # rivals that a near-copy in doubt is compared with word by word, at a tenth of a millisecond each
+_OPEN = -4.5  # log-odds, at most, where a word of content was traded or added: an answer given once is not given again
 _OTHER = 0.0  # log-odds of the verifier below which two questions do not say the same
 _SAME = 3.0  # log-odds of the verifier from which two questions say the same, though others stand between
 # Log-odds that an answer is right, by its margin. `python -m benchmarks.fit_judge` gives -1.0 and 10.8 for 24
@@ -220,7 +223,7 @@ _SAME = 3.0  # log-odds of the verifier from which two questions say the same, t
 # slope stays: where it says 99 %, at most 1.0 % of hits were wrong on seven labelled streams, and a flatter one would
 # refuse lone answers that are right. What misses teach corrects it either way.
 _START, _SLOPE = -1.2, 10.8
-_ALIKE_ALONE, _ALIKE_LESS_A_VOTE, _DOUBT = 0.5, 1.5, 3.0
+_ALIKE_ALONE, _ALIKE_LESS_A_VOTE, _DOUBT = 0.0, 1.5, 3.0
 
 
 def _ballots(probe: Probe, near: Sequence[Neighbour]) -> tuple[Ballot, ...]:

@@ -1,6 +1,6 @@
 """Train the pair verifier on generated pairs, and write the weights that `cache.verifier` reads.
 
-    python -m teller.training.verifier [--pairs 36000] [--seed 1] [--output src/teller/data/verifier.npz]
+    python -m teller.training.verifier [--pairs 45000] [--seed 1] [--output src/teller/data/verifier.npz]
 
 One seeded command on one thread; needs PyTorch (`pip install 'teller[transformers]'`) and ten minutes on one core, most
 of it embedding. Equal versions of PyTorch and ONNX Runtime on equal processors give equal weights.
@@ -171,7 +171,7 @@ def _side(
 def main() -> None:
     """Train, measure on frames that were held out, write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--pairs", type=int, default=36_000)
+    parser.add_argument("--pairs", type=int, default=45_000)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--output", type=Path, default=Path(__file__).parents[1] / "data" / "verifier.npz")
     args = parser.parse_args()
