@@ -13,6 +13,7 @@ from types import MappingProxyType
 from teller.values.names import GIVEN_NAMES
 
 _NO_ROWS: frozenset[int] = frozenset()
+_SHORT = 3  # letters of a word that may double its last one
 _DOUBLED = frozenset("bdglmnprt")  # "cancelled", "stopping"; then "call" is "cal" too
 
 
@@ -148,12 +149,22 @@ def _oppose(opposites: dict[str, dict[str, Turn]], left: list[str], right: list[
 
 
 def _rows_of_stems(rows: Iterable[str], irregular: Mapping[str, str]) -> dict[str, frozenset[int]]:
+    """Of every stem its rows: one for the words as they are, one for "quicker", "faster", one for "quickest"."""
     found: dict[str, set[int]] = {}
     for at, row in enumerate(rows):
         for word in row.split():
-            phrase = " ".join(_stem(part, irregular) for part in word.split("_"))
-            found.setdefault(phrase, set()).add(at)
+            for degree, form in enumerate((word, *_degrees(word))):
+                phrase = " ".join(_stem(part, irregular) for part in form.split("_"))
+                found.setdefault(phrase, set()).add(3 * at + degree)
     return {stem: frozenset(at) for stem, at in found.items()}
+
+
+def _degrees(word: str) -> tuple[str, str]:
+    if word.endswith("y"):
+        word = word[:-1] + "i"
+    elif len(word) == _SHORT and word[-1] in _DOUBLED and word[-2] in "aeiou":
+        word += word[-1]  # "big", "bigger"
+    return word.removesuffix("e") + "er", word.removesuffix("e") + "est"
 
 
 def _by_word(table: Mapping[str, str]) -> dict[str, str]:

@@ -215,7 +215,7 @@ _MOST_ALIKE = 5.0
 _SURE = 0.98  # probability beyond which a second look would change nothing
 _GUARDED = 24  # nearest ones, of an answer and of its rivals, that the guards look at
 _COMPARED = 6  # rivals that a near-copy in doubt is compared with word by word, at a tenth of a millisecond each
-_OPEN = -4.5  # log-odds, at most, where a word of content was traded or added: an answer given once is not given again
+_OPEN = -4.5  # log-odds, at most, where a word of content was traded or added: one asking alone is not enough then
 _OTHER = 0.0  # log-odds of the verifier below which two questions do not say the same
 _SAME = 3.0  # log-odds of the verifier from which two questions say the same, though others stand between
 # Log-odds that an answer is right, by its margin. `python -m benchmarks.fit_judge` gives -1.0 and 10.8 for 24
