@@ -154,6 +154,7 @@ class CertifiedJudge:
             return Opinion(best, 0.0, len(members), ahead, -_MOST_ALIKE, difference, checks)
         alike = self._alike(asked, words, self._read(best), best)
         pair = f"log-odds {alike:.1f}" if self._verifier else "not compared: no verifier for this embedder"
+        pair += ": a word differs that no table knows for the same" if alike == _OPEN else ""
         checks |= {"guards": passed, "pair": pair}
         return Opinion(best, _probability(ahead, alike, len(members)), len(members), ahead, alike, checks=checks)
 

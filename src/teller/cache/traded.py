@@ -40,26 +40,16 @@ def traded_word_difference(asked: Reading, stored: Reading, english: English) ->
         return None
     at = apart[0]
     one, other = asked.words[at], stored.words[at]
-    for words, decides in (
-        (english.prepositions, _anywhere),
-        (english.auxiliaries, _auxiliary),
-        (english.shares, _anywhere),
-    ):
-        if (
-            one in words
-            and other in words
-            and not english.interchangeable(one, other)
-            and decides(asked, at, {one, other})
-        ):
-            return Difference("small word", MissReason.POLARITY_DIFFERS, f"{one} against {other}")
-    return None
+    kinds = (english.prepositions, english.shares, english.auxiliaries)
+    kind = next((words for words in kinds if one in words and other in words), None)
+    if kind is None or english.interchangeable(one, other):
+        return None
+    if kind is english.auxiliaries and not _auxiliary_decides(asked, at, {one, other}):
+        return None
+    return Difference("small word", MissReason.POLARITY_DIFFERS, f"{one} against {other}")
 
 
-def _anywhere(reading: Reading, at: int, pair: set[str]) -> bool:  # noqa: ARG001
-    return True
-
-
-def _auxiliary(reading: Reading, at: int, pair: set[str]) -> bool:
+def _auxiliary_decides(reading: Reading, at: int, pair: set[str]) -> bool:
     """Whether tense or duty is what is asked: not in what happened to one's own, nor in "how can I", "how should I"."""
     if not pair.isdisjoint(_PAST) and not pair.isdisjoint(_NOW):
         done = any(word.endswith(_STATES) for word in reading.words[at + 1 :])
