@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from teller.errors import InputError
-from teller.turn import Question, Value, ValueKind
+from teller.turn import Value, ValueKind
 from teller.values import (
     Catalogue,
     find_values,
@@ -20,7 +20,6 @@ from teller.values import (
     spoken_numbers,
 )
 from teller.values import numbers as number_rules
-from teller.values.figures import in_figures
 from teller.values.reading import Reading, word_list
 
 NAMES = Catalogue(
@@ -538,31 +537,3 @@ def _steps(text, monkeypatch):
         patch.setattr(Reading, "word", counted(Reading.word))
         find_values(text, NAMES)
     return steps
-
-
-@pytest.mark.parametrize(
-    ("said", "written"),
-    [
-        ("fifteen hundred euros for ten days", "1500 euros for 10 days"),
-        ("€1,500 for a fortnight at 6.5 per cent", "1500 euros for 2 weeks at 6.5%"),
-        ("six and a half percent over sixty months", "6.5% over 5 years"),
-        ("£4.99 at 3 pm on 03 March 2024", "4.99 pounds at 15:00 on 3 March 2024"),
-        ("5k on the third of March twenty twenty-four", "5000 pounds on the 3 March 2024"),
-        ("two of my cards and the second one, 48 hours ago tomorrow", None),
-        ("100 CHF for one year", "100 CHF for 1 year"),
-        ("what does it cost", "what does it cost"),
-    ],
-)
-def test_a_question_has_its_values_written_in_one_way_however_they_were_said(said, written):
-    question = Question(said, tuple(find_values(said, NAMES, today=THURSDAY)))
-    if written is None:
-        assert "2 of my cards and the second one" in in_figures(question)
-        assert in_figures(question).endswith("tomorrow")
-    else:
-        assert in_figures(question) == written
-
-
-def test_text_between_values_stays_and_values_within_others_are_written_once():
-    inner, outer = Value(ValueKind.COUNT, "10", 4, 6), Value(ValueKind.MONEY, "10.00 GBP", 4, 13)
-    assert in_figures(Question("pay 10 pounds now", (outer, inner))) == "pay 10 pounds now"
-    assert in_figures(Question("[card] 10 pounds", (Value(ValueKind.PERCENT, "3", 7, 16),))) == "[card] 3%"

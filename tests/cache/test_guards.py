@@ -113,6 +113,14 @@ def found(asked: Question | str, stored: Question | str):
         ("do cousins of the cook pay the tailor", "do cousins of the tailor pay the cook", MissReason.ROLES_DIFFER),
         ("do I eat before I swim", "do I swim before I eat", MissReason.ROLES_DIFFER),
         ("does the cook in Rome pay the tailor", "does the tailor in Rome pay the cook", MissReason.ROLES_DIFFER),
+        ("can the son of the cook pay a tailor", "can the son pay a tailor of the cook", MissReason.ROLES_DIFFER),
+        ("can guests with a boat rent a tower", "can guests rent a tower with a boat", MissReason.ROLES_DIFFER),
+        ("on the same day can I turn milk to tea", "on the same day can I turn tea to milk", MissReason.ROLES_DIFFER),
+        (
+            "can a cook at the same time pay a tailor",
+            "can a tailor at the same time pay a cook",
+            MissReason.ROLES_DIFFER,
+        ),
     ],
 )
 def test_a_difference_that_changes_the_answer_is_found(asked, stored, reason):
@@ -198,6 +206,10 @@ def test_the_same_request_in_other_words_passes(asked, stored):
         ("is the lake deep", "is the pond deep", False),
         ("does Bo pay Ann", "does Ann pay Bo", False),
         ("is oak harder than old pine", "is pine softer than new oak", False),
+        ("is oak in Rome harder than pine in Oslo", "is pine in Rome softer than oak in Oslo", False),
+        ("can a dog that is not big chase a cat", "can a cat that is small chase a dog", False),
+        ("does ale use more barley than beer", "does beer use less barley than ale", True),
+        ("can Ann pay Bo and Cy", "can Cy and Ann pay Bo", False),
     ],
 )
 def test_what_rules_prove_to_be_the_same_is_no_more_and_no_less_than_that(asked, stored, same):
@@ -226,15 +238,12 @@ def test_a_person_who_is_named_in_both_is_no_difference_where_only_one_side_read
     assert other.reason is MissReason.VALUES_DIFFER
 
 
-def test_a_large_bare_number_is_the_amount_of_money_that_the_other_side_has():
+def test_a_bare_number_is_no_amount_of_money():
     def valued(kind: ValueKind, canonical: str) -> Question:
-        return Question(f"is {kind} the limit", (Value(kind, canonical, 0, 1),))
+        return Question("is that the limit", (Value(kind, canonical, 0, 1),))
 
-    bare, money = valued(ValueKind.COUNT, "250000"), valued(ValueKind.MONEY, "250000.00 GBP")
-    assert found(bare, money) is None
-    assert found(money, bare) is None
-    assert found(bare, valued(ValueKind.MONEY, "260000.00 GBP")) is not None
-    assert found(valued(ValueKind.COUNT, "25"), valued(ValueKind.MONEY, "25.00 GBP")) is not None, "too small to tell"
+    for amount in ("250.00 GBP", "250.50 GBP", "250.00 USD"):
+        assert found(valued(ValueKind.COUNT, "250"), valued(ValueKind.MONEY, amount)) is not None
 
 
 def test_a_name_is_the_same_with_the_ending_of_an_owner():

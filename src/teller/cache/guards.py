@@ -17,7 +17,7 @@ from teller.cache.canonical import canonical_text
 from teller.cache.english import Turn, load_english
 from teller.cache.moves import only_moved
 from teller.cache.reading import Difference, Reading
-from teller.cache.roles import compared_the_other_way, role_difference
+from teller.cache.roles import compared_the_other_way, role_difference, sides_traded
 from teller.cache.small_words import modality_difference, time_difference, wording_difference
 from teller.cache.traded import leaves_open, traded_word_difference
 from teller.turn import MissReason, Question, Value, ValueKind
@@ -86,7 +86,6 @@ _KNOWN_WORDS = 8_192  # whose stems are remembered
 _OF_CIRCUMSTANCE = frozenset({ValueKind.DATE, ValueKind.TIME, ValueKind.DURATION, ValueKind.COUNT, ValueKind.PLACE})
 _ROWS_OF_KIND = {"country": ValueKind.PLACE, "city": ValueKind.PLACE, "day_part": ValueKind.TIME}
 _MOST_TURNED = 2  # words of a question that its opposites may stand for
-_LARGE = 3  # digits from which a number without a unit may be an amount of money
 _ENOUGH_VALUES = 4  # with three, answers of a middling margin were right in 92 to 97 % (docs/decisions.md)
 _BEING = frozenset({"is", "are", "was", "were", "does", "did"})
 _HELPING = frozenset({"do", "have", "has", "can", "could", "will", "would", "should"})
@@ -184,9 +183,10 @@ class Guards:
         turned = {word for found, turn in traded if turn is not Turn.ACTION for word in found.split(" against ")}
         if not turned or not (left | other) - turned <= self._english.negators:
             return False
-        compared = "than" in asked.bag and "than" in stored.bag
-        way = compared and compared_the_other_way(asked, stored, self._english)
-        return (len(traded) + asked.negations + stored.negations + way) % 2 == 0
+        turns = len(traded) + asked.negations + stored.negations
+        if [word for word in asked.words if word not in left] == [word for word in stored.words if word not in other]:
+            return turns % 2 == 0
+        return turns % 2 == 1 and sides_traded(asked, stored, turned, self._english)
 
     def leaves_open(self, asked: Reading, stored: Reading) -> bool:
         """Whether so little differs that it may be all that matters, and no table knows it for the same."""
@@ -378,20 +378,8 @@ def _value_difference(asked: Reading, stored: Reading, indifferent: frozenset[Va
     here, there = _values(asked, stored, indifferent), _values(stored, asked, indifferent)
     if here == there:
         return None
-    left, other = here - there, there - here
-    if _in_money(left, other) == _in_money(other, left):
-        return None
-    return Difference("values", MissReason.VALUES_DIFFER, f"{_listed(left)} against {_listed(other)}")
-
-
-def _in_money(values: Counter[_Said], other: Counter[_Said]) -> Counter[_Said]:
-    """With large bare numbers as amounts of money where the other side has just that: "a quarter of a million"."""
-    amounts = {canonical.partition(".")[0]: canonical for kind, canonical in other if kind is ValueKind.MONEY}
-    found = Counter[_Said]()
-    for (kind, canonical), count in values.items():
-        bare = kind is ValueKind.COUNT and len(canonical) >= _LARGE and canonical in amounts
-        found[(ValueKind.MONEY, amounts[canonical]) if bare else (kind, canonical)] += count
-    return found
+    found = f"{_listed(here - there)} against {_listed(there - here)}"
+    return Difference("values", MissReason.VALUES_DIFFER, found)
 
 
 def _values(reading: Reading, other: Reading, indifferent: frozenset[ValueKind]) -> Counter[_Said]:

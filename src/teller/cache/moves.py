@@ -12,7 +12,8 @@ from teller.values.reading import word_set
 
 _CLAUSES = word_set("if when after before once while because since until till as although unless")
 _REFERRING = word_set("it they them he him she her this that")
-_JOINS = word_set("and or with to from a an the")
+_ARTICLES = word_set("a an the")
+_JOINS = word_set("with to from and a an the")
 _LISTS = word_set("and or")
 _PARTICLES = word_set("up off out down back away")  # "look it up", "look up it"
 _LEAST_MOVED = 2  # words of a phrase: "in Lisbon"
@@ -26,27 +27,38 @@ def only_moved(asked: Reading, stored: Reading, english: English) -> bool:
         return False
     end = next(at for at in range(len(here)) if here[-1 - at] != there[-1 - at])
     here, there = here[start : len(here) - end], there[start : len(there) - end]
-    begins = english.prepositions | _CLAUSES | {"to"}
-    for cut in range(_LEAST_MOVED, len(here) - _LEAST_MOVED + 1):
+    # Brought to the front, that is: in the middle a phrase belongs to the noun before it ("the son of the cook").
+    in_front = english.small.issuperset(asked.words[:start])
+    begins = english.prepositions - {"of"} | _CLAUSES
+    for cut in range(_LEAST_MOVED, len(here) - _LEAST_MOVED + 1) if in_front else ():
         if here[cut:] + here[:cut] == there and not begins.isdisjoint((here[0], here[cut])):
             return True
     if any(one[0] in _PARTICLES and one[1:] + one[:1] == other for one, other in ((here, there), (there, here))):
         return True
-    rest = {*asked.words[:start], *asked.words[len(asked.words) - end :]}
-    return _is_mutual(here, there, rest, english) or _told_by_clauses(asked, stored)
+    before = next((word for word in reversed(asked.words[:start]) if word not in _ARTICLES), "")
+    return _is_mutual(here, there, before, english) or _told_by_clauses(asked, stored)
 
 
-def _is_mutual(here: Sequence[str], there: Sequence[str], rest: set[str], english: English) -> bool:
-    """Whether the two ends of what differs traded places, and a mutual tie between them or around both binds them."""
+def _is_mutual(here: Sequence[str], there: Sequence[str], before: str, english: English) -> bool:
+    """Whether the two ends of what differs traded places, and they are a list or a mutual tie binds them.
+
+    The tie stands between the two with nothing else that carries a subject, or right before both.
+    """
     for left in range(1, len(here)):
         if here[:left] != there[len(there) - left :]:
             continue
         for right in range(1, len(here) - left):
-            between = here[left : len(here) - right]
-            if here[len(here) - right :] == there[:right] and between == there[right : len(there) - left]:
-                if not _JOINS.issuperset(between):
-                    return not english.mutual.isdisjoint(between)
-                return not _LISTS.isdisjoint(between) or not english.mutual.isdisjoint(rest)
+            between = set(here[left : len(here) - right])
+            if (
+                here[len(here) - right :] != there[:right]
+                or here[left : len(here) - right] != there[right : len(there) - left]
+            ):
+                continue
+            if between <= _LISTS | _ARTICLES:
+                return left == right and not _LISTS.isdisjoint(between)
+            ties = between & english.mutual
+            alone = between - ties <= english.small | english.adverbs
+            return alone and bool(ties or (before in english.mutual and between <= _JOINS))
     return False
 
 

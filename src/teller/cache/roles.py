@@ -91,6 +91,25 @@ def compared_the_other_way(asked: Reading, stored: Reading, english: English) ->
     return bool(here[0] & there[1] and here[1] & there[0])
 
 
+def sides_traded(asked: Reading, stored: Reading, turned: set[str], english: English) -> bool:
+    """Whether the two sides of a comparison traded places whole, but for the words that turned with them."""
+    if not ("than" in asked.bag and "than" in stored.bag):
+        return False
+    sides = []
+    for words in (asked.words, stored.words):
+        at = words.index("than")
+        sides += [
+            {word for word in side if word not in english.small | turned} for side in (words[:at], words[at + 1 :])
+        ]
+    left, right, other_left, other_right = sides
+    return (
+        bool(right and other_right)
+        and left - other_right == other_left - right
+        and other_right <= left
+        and right <= other_left
+    )
+
+
 def _compared(reading: Reading, english: English) -> tuple[set[str], set[str]]:
     at = reading.words.index("than")
     left, right = (

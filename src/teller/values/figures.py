@@ -58,10 +58,12 @@ def _written(value: Value, text: str) -> str | None:
 
 
 def _lasting(said: str) -> str | None:
-    if not (found := _DURATION.fullmatch(said)):
+    found = _DURATION.fullmatch(said)
+    units = _UNITS.get((found[1], found[3])) if found else None
+    if found is None or units is None:
         return None
     count = int(found[2])
-    each, unit = next(one for one in _UNITS.get((found[1], found[3]), ()) if count % one[0] == 0)
+    each, unit = next(one for one in units if count % one[0] == 0)
     return f"{count // each} {unit}{'' if count == each else 's'}"
 
 
